@@ -1,0 +1,57 @@
+"""Addresses, prefixes and families: the standard library's `ipaddress` values under the field's names.
+
+An *address* is one host, a *prefix* a network with its length. Text is parsed here and nowhere else; a prefix with
+host bits set is refused, never repaired.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+Address = IPv4Address | IPv6Address
+Prefix = IPv4Network | IPv6Network
+
+
+class Family(enum.StrEnum):
+    """Address family, in the spelling of Kubernetes (`spec.ipFamilies`)."""
+
+    IPV4 = "IPv4"
+    IPV6 = "IPv6"
+
+    @property
+    def bits(self) -> int:
+        """Length of a host prefix: 32 or 128."""
+        return 32 if self is Family.IPV4 else 128
+
+    @property
+    def label(self) -> str:
+        """`ipv4` or `ipv6`: BIRD's channel name and the JSON key."""
+        return self.value.lower()
+
+
+def family(value: Address | Prefix) -> Family:
+    return Family.IPV4 if value.version == 4 else Family.IPV6
+
+
+def parse_address(text: str) -> Address:
+    """The address in `text`. Raises ValueError with a one-line reason."""
+    return ipaddress.ip_address(text)
+
+
+def parse_prefix(text: str) -> Prefix:
+    """The prefix in `text`; a bare address is its host prefix. Raises ValueError, also when host bits are set."""
+    return ipaddress.ip_network(text)
+
+
+def host_prefix(address: Address) -> Prefix:
+    """The /32 or /128 of one address."""
+    return ipaddress.ip_network(address)
+
+
+def sort_key(value: Address | Prefix) -> tuple[int, int, int]:
+    """Numeric order, IPv4 before IPv6, for values of both families in one list."""
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value.version, int(value.network_address), value.prefixlen
+    return value.version, int(value), value.max_prefixlen

@@ -1,0 +1,246 @@
+"""Kubernetes' own objects, frozen, with only the fields in use.
+
+Fields that Kubernetes has and birdctl does not read are ignored. Names follow the API (snake_case here, camelCase on
+the wire). Absent lists are empty, absent texts are "", absent optional values are None where the API tells absent from
+empty.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Labels = dict[str, str]
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Base of every decoded value."""
+
+
+class ObjectMeta(Struct, frozen=True, kw_only=True):
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    labels: Labels = {}
+    annotations: Labels = {}
+
+
+class Object(Struct, frozen=True, kw_only=True):
+    """Any cluster object. `kind` is fixed by the class; `ref` names it to a person: "Service default/web"."""
+
+    metadata: ObjectMeta
+
+    @property
+    def kind(self) -> str:
+        return type(self).__name__
+
+    @property
+    def name(self) -> str:
+        return self.metadata.name
+
+    @property
+    def namespace(self) -> str:
+        return self.metadata.namespace
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`, or `name` for a cluster-scoped object: unique within its kind."""
+        return f"{self.metadata.namespace}/{self.metadata.name}" if self.metadata.namespace else self.metadata.name
+
+    @property
+    def ref(self) -> str:
+        return f"{self.kind} {self.key}"
+
+
+class LabelSelectorRequirement(Struct, frozen=True, kw_only=True):
+    key: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: tuple[str, ...] = ()
+
+
+class LabelSelector(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """metav1.LabelSelector: all requirements hold; an empty selector matches everything."""
+
+    match_labels: Labels = {}
+    match_expressions: tuple[LabelSelectorRequirement, ...] = ()
+
+    def matches(self, labels: Labels) -> bool:
+        return all(labels.get(key) == value for key, value in self.match_labels.items()) and all(
+            _requirement_holds(requirement, labels) for requirement in self.match_expressions
+        )
+
+
+def _requirement_holds(requirement: LabelSelectorRequirement, labels: Labels) -> bool:
+    present = requirement.key in labels
+    match requirement.operator:
+        case "In":
+            return present and labels[requirement.key] in requirement.values
+        case "NotIn":
+            return not present or labels[requirement.key] not in requirement.values
+        case "Exists":
+            return present
+        case "DoesNotExist":
+            return not present
+
+
+class NodeAddress(Struct, frozen=True, kw_only=True):
+    type: str
+    address: str
+
+
+class Condition(Struct, frozen=True, kw_only=True):
+    type: str
+    status: str
+    last_transition_time: str = ""
+
+
+class NodeSpec(Struct, frozen=True, kw_only=True, rename={"pod_cidr": "podCIDR", "pod_cidrs": "podCIDRs"}, omit_defaults=True):
+    pod_cidr: str = ""
+    pod_cidrs: tuple[str, ...] = ()
+
+
+class NodeStatus(Struct, frozen=True, kw_only=True):
+    addresses: tuple[NodeAddress, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+
+
+class Node(Object, frozen=True, kw_only=True):
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+
+class Namespace(Object, frozen=True, kw_only=True):
+    """Only its labels matter."""
+
+
+class ContainerPort(Struct, frozen=True, kw_only=True):
+    container_port: int
+    name: str = ""
+    protocol: str = "TCP"
+
+
+class Container(Struct, frozen=True, kw_only=True):
+    ports: tuple[ContainerPort, ...] = ()
+
+
+class PodSpec(Struct, frozen=True, kw_only=True):
+    node_name: str = ""
+    host_network: bool = False
+    containers: tuple[Container, ...] = ()
+
+
+class PodIP(Struct, frozen=True, kw_only=True):
+    ip: str
+
+
+class PodStatus(Struct, frozen=True, kw_only=True, rename={"pod_ip": "podIP", "pod_ips": "podIPs"}, omit_defaults=True):
+    phase: str = ""
+    pod_ip: str = ""
+    pod_ips: tuple[PodIP, ...] = ()
+
+
+class Pod(Object, frozen=True, kw_only=True):
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+
+class ServicePort(Struct, frozen=True, kw_only=True):
+    port: int
+    name: str = ""
+    protocol: str = "TCP"
+    target_port: int | str = 0
+    node_port: int = 0
+
+
+class ServiceSpec(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    rename={
+        "cluster_ip": "clusterIP",
+        "cluster_ips": "clusterIPs",
+        "external_ips": "externalIPs",
+        "external_traffic_policy": "externalTrafficPolicy",
+        "internal_traffic_policy": "internalTrafficPolicy",
+        "load_balancer_class": "loadBalancerClass",
+        "publish_not_ready_addresses": "publishNotReadyAddresses",
+    },
+    omit_defaults=True,
+):
+    type: str = "ClusterIP"
+    cluster_ip: str = ""
+    cluster_ips: tuple[str, ...] = ()
+    external_ips: tuple[str, ...] = ()
+    ports: tuple[ServicePort, ...] = ()
+    external_traffic_policy: str = "Cluster"
+    internal_traffic_policy: str = "Cluster"
+    load_balancer_class: str = ""
+    publish_not_ready_addresses: bool = False
+
+
+class LoadBalancerIngress(Struct, frozen=True, kw_only=True, rename={"ip_mode": "ipMode"}, omit_defaults=True):
+    ip: str = ""
+    hostname: str = ""
+    ip_mode: str = "VIP"
+
+
+class LoadBalancerStatus(Struct, frozen=True, kw_only=True):
+    ingress: tuple[LoadBalancerIngress, ...] = ()
+
+
+class ServiceStatus(Struct, frozen=True, kw_only=True):
+    load_balancer: LoadBalancerStatus = LoadBalancerStatus()
+
+
+class Service(Object, frozen=True, kw_only=True):
+    spec: ServiceSpec = ServiceSpec()
+    status: ServiceStatus = ServiceStatus()
+
+
+class EndpointConditions(Struct, frozen=True, kw_only=True):
+    """nil `ready` means true, nil `serving` means `ready`, nil `terminating` means false (discovery.k8s.io/v1)."""
+
+    ready: bool | None = None
+    serving: bool | None = None
+    terminating: bool | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        return self.ready is None or self.ready
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    addresses: tuple[str, ...] = ()
+    conditions: EndpointConditions = EndpointConditions()
+    node_name: str = ""
+
+
+class EndpointPort(Struct, frozen=True, kw_only=True):
+    name: str | None = None
+    port: int | None = None
+    protocol: str = "TCP"
+
+
+class EndpointSlice(Object, frozen=True, kw_only=True):
+    address_type: str = "IPv4"
+    endpoints: tuple[Endpoint, ...] = ()
+    ports: tuple[EndpointPort, ...] | None = None
+
+    @property
+    def service_key(self) -> str:
+        """`namespace/name` of the Service it belongs to ("" when the label is missing)."""
+        service = self.metadata.labels.get("kubernetes.io/service-name", "")
+        return f"{self.namespace}/{service}" if service else ""
+
+
+class Secret(Object, frozen=True, kw_only=True):
+    """`data` is base64, `string_data` is plain (only in manifests); neither appears in a repr."""
+
+    data: dict[str, str] = {}
+    string_data: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"<{self.ref} ***>"

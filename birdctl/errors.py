@@ -1,0 +1,49 @@
+"""Every exception that birdctl raises on purpose.
+
+    BirdctlError
+    ├─ InputError        a cluster object or a setting cannot be understood: names object, field and remedy
+    ├─ UnsafePlan        the plan would remove too much: numbers, and the flag that overrides
+    ├─ BackendError      BIRD or the node refused: what was asked and what was answered
+    │  └─ Unavailable    the daemon, socket or API server is not there (yet): worth a retry
+    └─ NotConverged      applied, but what was read back differs
+
+Raised once, where the cause is known; caught in two places, the command line (message, exit code 1) and the agent's
+loop (log, back off). No message ever contains a secret.
+"""
+
+from __future__ import annotations
+
+
+class BirdctlError(Exception):
+    """Base of all expected errors; its text is one line for a person."""
+
+
+class InputError(BirdctlError):
+    """A cluster object or a setting cannot be understood.
+
+    `origin` names the object ("BGPPeer tor1", "Service default/web") or the setting ("--cluster-asn"), preceded by
+    the file it came from where there is one; `field` is the path to the field ("spec.asn", may be empty); `problem`
+    says what is wrong and what was expected.
+    """
+
+    def __init__(self, origin: str, field: str, problem: str) -> None:
+        self.origin = origin
+        self.field = field
+        self.problem = problem
+        super().__init__(f"{origin}: {field}: {problem}" if field else f"{origin}: {problem}")
+
+
+class UnsafePlan(BirdctlError):
+    """The plan refused itself; the text carries the numbers and names `--force`."""
+
+
+class BackendError(BirdctlError):
+    """BIRD or the node refused what was asked."""
+
+
+class Unavailable(BackendError):
+    """What was asked is not there yet, or not any more: worth a retry."""
+
+
+class NotConverged(BirdctlError):
+    """Applied, but the state that was read back is not the desired one."""

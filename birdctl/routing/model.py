@@ -1,0 +1,201 @@
+"""What a BIRD configuration is made of: the compiler's result, the templates' input.
+
+Everything is decided, named, sorted and resolved here; the templates only print. Names are BIRD symbols derived from
+the object (never from an index), because a renamed protocol restarts its session and a renamed filter reloads every
+channel that uses it.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from birdctl.addresses import Address, Family, Prefix
+from birdctl.secret import Secret
+
+
+class PeerType(enum.StrEnum):
+    """What a session is for, as `show peers` prints it. `client`: this node reflects to the peer; `reflector`: the
+    peer reflects to this node."""
+
+    MESH = "mesh"
+    CLIENT = "client"
+    REFLECTOR = "reflector"
+    EXTERNAL = "external"
+
+
+class NextHopSelf(enum.StrEnum):
+    """BIRD's `next hop self` of a channel."""
+
+    OFF = "off"
+    EBGP = "ebgp"
+    ALL = "on"
+
+
+class AddPaths(enum.StrEnum):
+    """BIRD's `add paths` (RFC 7911)."""
+
+    OFF = "off"
+    RECEIVE = "rx"
+    SEND = "tx"
+    BOTH = "on"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timers:
+    """Seconds."""
+
+    hold: int = 90
+    keepalive: int = 30
+    connect_retry: int = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GracefulRestart:
+    """RFC 4724, with RFC 9494's long-lived stale time; seconds. `long_lived_stale_time` None: long-lived off."""
+
+    restart_time: int = 120
+    long_lived_stale_time: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bfd:
+    """RFC 5880; intervals in milliseconds."""
+
+    min_tx: int = 300
+    min_rx: int = 300
+    multiplier: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """BIRD's `limit`; `action` is one of warn, block, restart, disable."""
+
+    prefixes: int
+    action: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """One family of a session. `igp_families`: those whose next hops it resolves (both with RFC 8950)."""
+
+    family: Family
+    import_filter: str
+    export_filter: str
+    next_hop_self: NextHopSelf = NextHopSelf.OFF
+    add_paths: AddPaths = AddPaths.OFF
+    extended_next_hop: bool = False
+    import_limit: Limit | None = None
+    export_limit: Limit | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One `protocol bgp`. `peer` is the name people use, `origin` the object it came from ("BGPPeer tor1").
+
+    Exactly one of `address` and `interface` alone is given: an interface without an address is an unnumbered peer.
+    `multihop` is a TTL, None for a directly connected peer.
+    """
+
+    name: str
+    peer: str
+    type: PeerType
+    origin: str
+    local_asn: int
+    remote_asn: int
+    address: Address | None = None
+    interface: str | None = None
+    port: int = 179
+    local_address: Address | None = None
+    local_port: int = 179
+    multihop: int | None = None
+    ttl_security: bool = False
+    passive: bool = False
+    password: Secret | None = None
+    timers: Timers = Timers()
+    graceful_restart: GracefulRestart | None = None
+    bfd: Bfd | None = None
+    reflector_client: bool = False
+    cluster_id: str | None = None
+    allow_as_in: int = 0
+    channels: tuple[Channel, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Originated:
+    """One `protocol static` of blackhole routes: everything this node originates for one purpose and family.
+
+    `source` is `pod`, or the address kinds (`clusterIP`, `externalIP`, `loadBalancerIP`) per prefix in `sources`.
+    """
+
+    name: str
+    family: Family
+    origin: str
+    prefixes: tuple[Prefix, ...]
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrefixPattern:
+    """One member of a BIRD prefix set: `prefix{min,max}`."""
+
+    prefix: Prefix
+    min_length: int
+    max_length: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attributes:
+    """What an accepted route gets on its way out. Communities are pairs and triples of numbers."""
+
+    communities: tuple[tuple[int, int], ...] = ()
+    large_communities: tuple[tuple[int, int, int], ...] = ()
+    med: int | None = None
+    local_pref: int | None = None
+    prepend: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """One line of a filter: when *all* given conditions hold, set `attributes` and accept or reject.
+
+    `protocols`: the route comes from one of these originating protocols; `sources`: BIRD route sources
+    (RTS_BGP, RTS_DEVICE, RTS_INHERIT); `prefixes`: it matches the set. No condition: always.
+    """
+
+    accept: bool
+    protocols: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    prefixes: tuple[PrefixPattern, ...] = ()
+    attributes: Attributes = Attributes()
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """A named BIRD filter of one family; a route that no term takes is rejected."""
+
+    name: str
+    family: Family
+    terms: tuple[Term, ...]
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BirdConfig:
+    """The whole desired configuration of one node's BIRD.
+
+    `families` are those the node routes; `version` is the running BIRD's (2, 0, 12). `graceful_restart_wait` seconds.
+    All tuples are sorted by name.
+    """
+
+    node: str
+    version: tuple[int, ...]
+    router_id: str
+    families: tuple[Family, ...]
+    sessions: tuple[Session, ...] = ()
+    originated: tuple[Originated, ...] = ()
+    filters: tuple[Filter, ...] = ()
+    merge_paths: int = 16
+    kernel_table: int = 254
+    graceful_restart_wait: int = 20

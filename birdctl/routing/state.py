@@ -1,0 +1,90 @@
+"""What BIRD and the kernel say: the values that read-back produces and `show` prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from birdctl.addresses import Address, Family, Prefix
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelState:
+    """Counts of one family of a session. `limit` is the configured import limit."""
+
+    family: Family
+    received: int = 0
+    filtered: int = 0
+    accepted: int = 0
+    advertised: int = 0
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionState:
+    """One BGP protocol as BIRD shows it. `state` is an RFC 4271 word; `end_of_rib` says that the initial exchange
+    is over; times in seconds."""
+
+    protocol: str
+    state: str
+    bird_state: str = ""
+    address: Address | None = None
+    interface: str | None = None
+    remote_asn: int = 0
+    local_asn: int = 0
+    router_id: str = ""
+    uptime: float | None = None
+    flaps: int = 0
+    hold_time: int | None = None
+    last_error: str = ""
+    end_of_rib: bool = False
+    channels: tuple[ChannelState, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BfdState:
+    """One BFD session (RFC 5880). `state` is up, down, init or none; intervals in seconds."""
+
+    address: Address
+    interface: str
+    state: str
+    since: float | None = None
+    interval: float = 0.0
+    timeout: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextHop:
+    address: Address | None
+    interface: str
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteState:
+    """One route of BIRD's tables."""
+
+    prefix: Prefix
+    protocol: str
+    best: bool
+    next_hops: tuple[NextHop, ...] = ()
+    as_path: tuple[int, ...] = ()
+    communities: tuple[str, ...] = ()
+    large_communities: tuple[str, ...] = ()
+    local_pref: int | None = None
+    med: int | None = None
+    originator: str = ""
+    learned_from: Address | None = None
+    unreachable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BirdStatus:
+    """The daemon. `digest` is what runs (None: not a configuration of ours); `recovering`: graceful restart."""
+
+    version: tuple[int, ...]
+    router_id: str = ""
+    uptime: float = 0.0
+    last_reconfiguration: str = ""
+    digest: str | None = None
+    recovering: bool = False
+    sessions: tuple[SessionState, ...] = field(default=())

@@ -1,0 +1,85 @@
+"""The names behind a configuration: what `show` needs to call a BIRD protocol by the name people use.
+
+Written beside the agent's socket with every commit; holds no secret.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from birdctl.routing.model import BirdConfig, Originated, PeerType, Session
+
+
+class SessionNames(msgspec.Struct, frozen=True, kw_only=True):
+    """One `protocol bgp`, as it was meant. `address` is absent for an unnumbered peer."""
+
+    peer: str
+    type: PeerType
+    origin: str
+    remote_asn: int
+    local_asn: int
+    address: str | None = None
+    interface: str | None = None
+    families: tuple[str, ...] = ()
+    bfd: bool = False
+    limits: dict[str, int] = {}
+
+
+class Inventory(msgspec.Struct, frozen=True, kw_only=True):
+    """`sessions` by protocol; `originated`: protocol -> prefix -> source (`pod`, `clusterIP`, …)."""
+
+    node: str
+    digest: str
+    version: tuple[int, ...]
+    router_id: str
+    sessions: dict[str, SessionNames] = {}
+    originated: dict[str, dict[str, str]] = {}
+
+
+def from_config(config: BirdConfig, digest: str) -> Inventory:
+    """The inventory of a compiled configuration whose rendered text has `digest`."""
+    return Inventory(
+        node=config.node,
+        digest=digest,
+        version=config.version,
+        router_id=config.router_id,
+        sessions={each.name: _names(each) for each in config.sessions},
+        originated={each.name: _sources(each) for each in config.originated},
+    )
+
+
+def _names(session: Session) -> SessionNames:
+    limits = {each.family.label: each.import_limit.prefixes for each in session.channels if each.import_limit}
+    return SessionNames(
+        peer=session.peer,
+        type=session.type,
+        origin=session.origin,
+        remote_asn=session.remote_asn,
+        local_asn=session.local_asn,
+        address=str(session.address) if session.address else None,
+        interface=session.interface,
+        families=tuple(each.family.label for each in session.channels),
+        bfd=session.bfd is not None,
+        limits=limits,
+    )
+
+
+def _sources(originated: Originated) -> dict[str, str]:
+    return {str(prefix): source for prefix, source in zip(originated.prefixes, originated.sources, strict=True)}
+
+
+def read(path: Path) -> Inventory | None:
+    """The inventory in a file; None when there is none, or another version of birdctl wrote it."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Inventory)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+
+
+def write(path: Path, inventory: Inventory) -> None:
+    """Whole or not at all."""
+    new = path.with_name(path.name + ".new")
+    new.write_bytes(msgspec.json.encode(inventory))
+    new.replace(path)

@@ -30,6 +30,11 @@ class Family(enum.StrEnum):
         """`ipv4` or `ipv6`: BIRD's channel name and the JSON key."""
         return self.value.lower()
 
+    @property
+    def digit(self) -> str:
+        """`4` or `6`: the last letter of names of one family (`igp4`)."""
+        return self.value[-1]
+
 
 def family(value: Address | Prefix) -> Family:
     return Family.IPV4 if value.version == 4 else Family.IPV6

@@ -16,7 +16,8 @@ from birdctl.secret import Secret
 
 class PeerType(enum.StrEnum):
     """What a session is for, as `show peers` prints it. `client`: this node reflects to the peer; `reflector`: the
-    peer reflects to this node."""
+    peer reflects to this node.
+    """
 
     MESH = "mesh"
     CLIENT = "client"
@@ -77,16 +78,24 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """One family of a session. `igp_families`: those whose next hops it resolves (both with RFC 8950)."""
+    """One family of a session. `next_hop_address`: what routes of this node carry when the session itself runs over the
+    other family (None: the session's local address). `extended_next_hop`: RFC 8950.
+    """
 
     family: Family
     import_filter: str
     export_filter: str
     next_hop_self: NextHopSelf = NextHopSelf.OFF
+    next_hop_address: Address | None = None
     add_paths: AddPaths = AddPaths.OFF
     extended_next_hop: bool = False
     import_limit: Limit | None = None
     export_limit: Limit | None = None
+
+    @property
+    def igp_families(self) -> tuple[Family, ...]:
+        """Families of the next hops that it resolves."""
+        return tuple(Family) if self.extended_next_hop else (self.family,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,3 +208,13 @@ class BirdConfig:
     merge_paths: int = 16
     kernel_table: int = 254
     graceful_restart_wait: int = 20
+
+    @property
+    def bfd(self) -> bool:
+        """Some session wants BFD."""
+        return any(session.bfd for session in self.sessions)
+
+    @property
+    def has_authentication(self) -> bool:
+        """BIRD's grammar has `authentication`, and warns about a password without it."""
+        return self.version >= (2, 17)

@@ -1,0 +1,145 @@
+"""From the model of a BIRD configuration to the text of bird.conf, through the templates of `bird-templates/`.
+
+The templates print and never decide. Blocks (one session, one filter, ...) are kept by name and printed again only when
+their value changed, so a render after a small change costs little.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jinja2
+
+from birdctl.routing.model import Attributes, BirdConfig, Filter, Originated, PrefixPattern, Session, Term
+from birdctl.secret import Secret
+
+Block = Originated | Filter | Session
+
+TEMPLATES = Path(__file__).parent.parent / "bird-templates"
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The text of bird.conf, and the digest that it defines as BIRDCTL_DIGEST. The text holds passwords: no repr."""
+
+    text: str = field(repr=False)
+    digest: str
+
+
+def render(config: BirdConfig, templates: Path | None = None) -> Rendered:
+    """The text of `config`, byte-identical for equal ones, by the templates of birdctl or those in a folder.
+
+    Raises InputError for a text that BIRD's grammar cannot hold.
+    """
+    return _renderer(templates or TEMPLATES).render(config)
+
+
+@functools.cache
+def _renderer(templates: Path) -> _Renderer:
+    return _Renderer(templates)
+
+
+class _Renderer:
+    """The compiled templates of one folder, and the blocks of the last configuration."""
+
+    def __init__(self, templates: Path) -> None:
+        self._environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(templates),
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            autoescape=False,  # noqa: S701  # no HTML
+            auto_reload=False,
+        )
+        self._environment.filters.update(FILTERS)
+
+        self._printed: dict[tuple[str, str], tuple[object, str]] = {}
+        self._last: dict[tuple[str, str], tuple[object, str]] = {}
+
+    def render(self, config: BirdConfig) -> Rendered:
+        self._last, self._printed = self._printed, {}
+        body = self._print("bird", config=config, block=self._block) + "\n"
+        digest = hashlib.sha256(body.encode()).hexdigest()[:16]
+        return Rendered(f"{self._print('header', config=config, digest=digest)}\n\n{body}", digest)
+
+    def _block(self, template: str, value: Block, **context: object) -> str:
+        """The text of one block, kept from the last configuration when neither `value` nor `context` changed."""
+        kept = self._last.get((template, value.name))
+        given = (value, context)
+        text = kept[1] if kept and kept[0] == given else self._print(template, **{template: value}, **context)
+        self._printed[template, value.name] = given, text
+        return text
+
+    def _print(self, template: str, **context: object) -> str:
+        return self._environment.get_template(f"{template}.conf.j2").render(context)
+
+
+def quoted(text: str) -> str:
+    """A BIRD string. Raises ValueError where BIRD's grammar, which has no escapes, cannot hold the text."""
+    if not text.isprintable() or '"' in text:
+        raise ValueError("BIRD cannot hold a text with quotes or control characters")
+    return f'"{text}"'
+
+
+def password(secret: Secret) -> str:
+    return quoted(secret.reveal())
+
+
+def comment(text: str) -> str:
+    """The text of a comment, on one line."""
+    if not text.isprintable():
+        raise ValueError("a comment cannot hold control characters")
+    return text
+
+
+def switch(value: bool) -> str:
+    return "on" if value else "off"
+
+
+def reach(session: Session) -> str:
+    return f"multihop {session.multihop}" if session.multihop else "direct"
+
+
+def condition(term: Term) -> str:
+    """What must hold for a filter's term, as BIRD writes it."""
+    conditions = [
+        _one_of("proto", [quoted(name) for name in term.protocols]),
+        _one_of("source", list(term.sources)),
+        f"net ~ [ {', '.join(map(_pattern, term.prefixes))} ]" if term.prefixes else "",
+    ]
+    return " && ".join(filter(None, conditions)) or "true"
+
+
+def _one_of(attribute: str, values: list[str]) -> str:
+    alternatives = " || ".join(f"{attribute} = {value}" for value in values)
+    return f"({alternatives})" if len(values) > 1 else alternatives
+
+
+def _pattern(pattern: PrefixPattern) -> str:
+    return f"{pattern.prefix}{{{pattern.min_length},{pattern.max_length}}}"
+
+
+def assignments(attributes: Attributes) -> list[str]:
+    """The statements that set a route's attributes, without semicolons."""
+    return [
+        *(f"bgp_community.add(({asn},{value}))" for asn, value in attributes.communities),
+        *(f"bgp_large_community.add(({asn},{one},{two}))" for asn, one, two in attributes.large_communities),
+        *([f"bgp_med = {attributes.med}"] if attributes.med is not None else []),
+        *([f"bgp_local_pref = {attributes.local_pref}"] if attributes.local_pref is not None else []),
+        *(f"bgp_path.prepend({asn})" for asn in attributes.prepend),
+    ]
+
+
+FILTERS: dict[str, Callable[..., object]] = {
+    "quoted": quoted,
+    "password": password,
+    "comment": comment,
+    "switch": switch,
+    "reach": reach,
+    "condition": condition,
+    "assignments": assignments,
+}

@@ -1,0 +1,19 @@
+"""Fixtures of every tier."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.birds import NAMES, BirdProgram, bird_program, bird_programs
+
+
+@pytest.fixture(scope="session", params=NAMES)
+def bird_version(request: pytest.FixtureRequest) -> BirdProgram:
+    """Each BIRD of the machine in turn."""
+    return bird_program(request.param)
+
+
+@pytest.fixture(scope="session")
+def birds() -> tuple[BirdProgram, ...]:
+    """All BIRDs of the machine."""
+    return bird_programs()

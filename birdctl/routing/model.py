@@ -103,7 +103,7 @@ class Session:
     """One `protocol bgp`. `peer` is the name people use, `origin` the object it came from ("BGPPeer tor1").
 
     Exactly one of `address` and `interface` alone is given: an interface without an address is an unnumbered peer.
-    `multihop` is a TTL, None for a directly connected peer.
+    `multihop` is a TTL, None for a directly connected peer. `strict_bind`: listen on `local_address` alone.
     """
 
     name: str
@@ -117,6 +117,7 @@ class Session:
     port: int = 179
     local_address: Address | None = None
     local_port: int = 179
+    strict_bind: bool = False
     multihop: int | None = None
     ttl_security: bool = False
     passive: bool = False

@@ -1,0 +1,109 @@
+"""The agent's own socket, `<runtime-dir>/agent.sock`: one line of JSON in, one line of JSON out, then the end.
+
+Requests: `{"request": "status"}`, `{"request": "sync", "timeout": SECONDS}`, `{"request": "plan"}`. A reply is what was
+asked for, or `{"error": TEXT}`. Only root reaches the socket (mode 0600): no further authentication.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from birdctl.errors import BackendError, BirdctlError, Unavailable
+
+Handler = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+_LONGEST_REQUEST = 64 * 1024
+_PATIENCE = 5.0  # seconds that a client may take to send its line
+
+
+def socket_path(runtime_dir: Path) -> Path:
+    return runtime_dir / "agent.sock"
+
+
+def ask(runtime_dir: Path, request: str, *, timeout: float = 5.0, **arguments: Any) -> dict[str, Any]:
+    """The running agent's reply. Raises Unavailable when no agent answers within `timeout` seconds, BackendError with
+    the agent's words when it answers with an error."""
+    path = socket_path(runtime_dir)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
+        try:
+            connection.connect(str(path))
+            connection.sendall(msgspec.json.encode({"request": request, **arguments}) + b"\n")
+            reply: dict[str, Any] = msgspec.json.decode(_read_line(connection))
+        except TimeoutError:
+            raise Unavailable(f"the agent did not answer {request!r} within {timeout:g} s") from None
+        except (OSError, msgspec.DecodeError) as error:
+            raise Unavailable(f"no agent answers on {path} ({error}); is `birdctl agent` running?") from None
+    if "error" in reply:
+        raise BackendError(str(reply["error"]))
+    return reply
+
+
+class ControlServer:
+    """Answers on the socket from `start()` to `stop()`; each connection has a thread of its own, as a `sync` waits."""
+
+    def __init__(self, runtime_dir: Path, handlers: Mapping[str, Handler]) -> None:
+        self._path = socket_path(runtime_dir)
+        self._handlers = handlers
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+
+    def start(self) -> None:
+        """Takes the socket over from an agent that died. Raises BackendError when the path cannot be used."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.unlink(missing_ok=True)
+            self._socket.bind(str(self._path))
+            self._path.chmod(0o600)
+            self._socket.listen()
+        except OSError as error:
+            raise BackendError(f"cannot listen on {self._path}: {error.strerror or error}") from None
+        threading.Thread(target=self._accept, name="control", daemon=True).start()
+
+    def stop(self) -> None:
+        self._socket.close()
+        self._path.unlink(missing_ok=True)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return  # closed by stop()
+            threading.Thread(target=self._serve, args=(connection,), name="control request", daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection:
+            connection.settimeout(_PATIENCE)
+            try:
+                reply = self._reply(_read_line(connection))
+                connection.settimeout(_PATIENCE)
+                connection.sendall(msgspec.json.encode(reply) + b"\n")
+            except OSError:
+                return  # the client left
+
+    def _reply(self, line: bytes) -> Mapping[str, Any]:
+        try:
+            request = msgspec.json.decode(line)
+            handler = self._handlers[request["request"]]
+        except (msgspec.DecodeError, LookupError, TypeError):
+            return {"error": f"not a request; known are {', '.join(sorted(self._handlers))}"}
+        try:
+            return handler(request)
+        except BirdctlError as error:
+            return {"error": str(error)}
+
+
+def _read_line(connection: socket.socket) -> bytes:
+    data = b""
+    while not data.endswith(b"\n"):
+        piece = connection.recv(_LONGEST_REQUEST)
+        if not piece:
+            break
+        data += piece
+    return data

@@ -1,0 +1,51 @@
+"""Every verb with its one-line summary: what `--help`, completion and the README list.
+
+A verb's module has `arguments(parser)` and `run(args) -> exit code`; its docstring is the long help.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`birdctl WORDS…`, done by the module of the same name."""
+
+    name: str
+    summary: str
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return tuple(self.name.split())
+
+    @property
+    def module(self) -> str:
+        return f"birdctl.cli.{'.'.join(self.words)}"
+
+
+COMMANDS = (
+    Command("agent", "run the node agent in the foreground"),
+    Command("render", "write the desired state of nodes as files; needs neither root nor BIRD"),
+    Command("plan", "say what would change on this node, and its impact; never writes"),
+    Command("apply", "bring this node to the desired state once and exit"),
+    Command("rollback", "go back to an earlier BIRD configuration"),
+    Command("history", "list the last known-good BIRD configurations"),
+    Command("show peers", "BGP sessions: state, prefixes, last error"),
+    Command("show routes", "routes of BIRD, and whether the kernel has them"),
+    Command("show advertisements", "what the node originates, and which peers really get it"),
+    Command("show bfd", "BFD sessions"),
+    Command("show nodes", "the cluster's nodes: addresses, ASN, role, sessions"),
+    Command("show status", "converged, healthy, and what BIRD runs"),
+    Command("show config", "the BIRD configuration that runs, passwords masked"),
+    Command("wait", "block until converged, healthy or established"),
+    Command("explain route", "why a prefix is or is not in BIRD, the kernel, at each peer"),
+    Command("doctor", "check kernel, BIRD, sysctls, sockets and clock; say the fix"),
+    Command("lab", "run a containerlab topology in network namespaces"),
+    Command("completion", "print the completion script of a shell"),
+)
+
+
+def matching(words: list[str]) -> Command | None:
+    """The command that `words` begin with."""
+    return next((each for each in COMMANDS if tuple(words[: len(each.words)]) == each.words), None)

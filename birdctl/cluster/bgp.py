@@ -6,11 +6,11 @@ become `ipaddress` values in the compiler, which reports what it cannot read on 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from birdctl.cluster.objects import LabelSelector, Object
+from birdctl.cluster.objects import LabelSelector, Object, Struct
 
 GROUP = "birdctl.io"
 VERSION = "v1alpha1"
@@ -113,6 +113,9 @@ class BGPConfigurationSpec(Spec, frozen=True, kw_only=True):
 
 
 class BGPConfiguration(Object, frozen=True, kw_only=True):
+    api_version: ClassVar[str] = API_VERSION
+    plural: ClassVar[str] = "bgpconfigurations"
+
     spec: BGPConfigurationSpec = BGPConfigurationSpec()
 
 
@@ -152,6 +155,9 @@ class BGPPeerSpec(Spec, frozen=True, kw_only=True):
 
 
 class BGPPeer(Object, frozen=True, kw_only=True):
+    api_version: ClassVar[str] = API_VERSION
+    plural: ClassVar[str] = "bgppeers"
+
     spec: BGPPeerSpec
 
 
@@ -173,6 +179,9 @@ class BGPAdvertisementSpec(Spec, frozen=True, kw_only=True):
 
 
 class BGPAdvertisement(Object, frozen=True, kw_only=True):
+    api_version: ClassVar[str] = API_VERSION
+    plural: ClassVar[str] = "bgpadvertisements"
+
     spec: BGPAdvertisementSpec = BGPAdvertisementSpec()
 
 
@@ -185,5 +194,45 @@ class AddressPoolSpec(Spec, frozen=True, kw_only=True):
 
 
 class AddressPool(Object, frozen=True, kw_only=True):
+    api_version: ClassVar[str] = API_VERSION
+    plural: ClassVar[str] = "addresspools"
+
     spec: AddressPoolSpec
 
+
+class NodeStateCondition(Struct, frozen=True, kw_only=True):
+    """metav1.Condition."""
+
+    type: str
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str = ""
+    observed_generation: int = 0
+    last_transition_time: str
+
+
+class NodeStateBird(Struct, frozen=True, kw_only=True):
+    version: str = ""
+    router_id: str = ""
+    uptime_seconds: int = 0
+    config_digest: str = ""
+
+
+class BGPNodeStateStatus(Struct, frozen=True, kw_only=True):
+    """`peers` and `bfd` hold the items that `show peers` and `show bfd` print on that node, as JSON values."""
+
+    peers: tuple[dict[str, Any], ...] = ()
+    bfd: tuple[dict[str, Any], ...] = ()
+    established: str = ""
+    last_error: str = ""
+    bird: NodeStateBird = NodeStateBird()
+    conditions: tuple[NodeStateCondition, ...] = ()
+
+
+class BGPNodeState(Object, frozen=True, kw_only=True):
+    """What one node's agent last saw; named like the node, written by the agent, read by `show` elsewhere."""
+
+    api_version: ClassVar[str] = API_VERSION
+    plural: ClassVar[str] = "bgpnodestates"
+
+    status: BGPNodeStateStatus = BGPNodeStateStatus()

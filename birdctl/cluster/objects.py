@@ -7,7 +7,7 @@ empty.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -29,7 +29,14 @@ class ObjectMeta(Struct, frozen=True, kw_only=True):
 
 
 class Object(Struct, frozen=True, kw_only=True):
-    """Any cluster object. `kind` is fixed by the class; `ref` names it to a person: "Service default/web"."""
+    """Any cluster object. `kind` is fixed by the class; `ref` names it to a person: "Service default/web".
+
+    `api_version`, `plural` and `namespaced` are where the API serves the kind.
+    """
+
+    api_version: ClassVar[str] = "v1"
+    plural: ClassVar[str] = ""
+    namespaced: ClassVar[bool] = False
 
     metadata: ObjectMeta
 
@@ -55,7 +62,7 @@ class Object(Struct, frozen=True, kw_only=True):
         return f"{self.kind} {self.key}"
 
 
-class LabelSelectorRequirement(Struct, frozen=True, kw_only=True):
+class LabelSelectorRequirement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     key: str
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
     values: tuple[str, ...] = ()
@@ -108,12 +115,16 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
 
 
 class Node(Object, frozen=True, kw_only=True):
+    plural: ClassVar[str] = "nodes"
+
     spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()
 
 
 class Namespace(Object, frozen=True, kw_only=True):
     """Only its labels matter."""
+
+    plural: ClassVar[str] = "namespaces"
 
 
 class ContainerPort(Struct, frozen=True, kw_only=True):
@@ -143,6 +154,9 @@ class PodStatus(Struct, frozen=True, kw_only=True, rename={"pod_ip": "podIP", "p
 
 
 class Pod(Object, frozen=True, kw_only=True):
+    plural: ClassVar[str] = "pods"
+    namespaced: ClassVar[bool] = True
+
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
 
@@ -196,6 +210,9 @@ class ServiceStatus(Struct, frozen=True, kw_only=True):
 
 
 class Service(Object, frozen=True, kw_only=True):
+    plural: ClassVar[str] = "services"
+    namespaced: ClassVar[bool] = True
+
     spec: ServiceSpec = ServiceSpec()
     status: ServiceStatus = ServiceStatus()
 
@@ -219,12 +236,16 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
 
 class EndpointPort(Struct, frozen=True, kw_only=True):
-    name: str | None = None
+    name: str = ""
     port: int | None = None
     protocol: str = "TCP"
 
 
 class EndpointSlice(Object, frozen=True, kw_only=True):
+    api_version: ClassVar[str] = "discovery.k8s.io/v1"
+    plural: ClassVar[str] = "endpointslices"
+    namespaced: ClassVar[bool] = True
+
     address_type: str = "IPv4"
     endpoints: tuple[Endpoint, ...] = ()
     ports: tuple[EndpointPort, ...] | None = None
@@ -236,8 +257,57 @@ class EndpointSlice(Object, frozen=True, kw_only=True):
         return f"{self.namespace}/{service}" if service else ""
 
 
+class NetworkPolicyPort(Struct, frozen=True, kw_only=True):
+    """`port` is a number, a container port's name, or None for all; `end_port` makes a range of numbers."""
+
+    protocol: str = "TCP"
+    port: int | str | None = None
+    end_port: int | None = None
+
+
+class IPBlock(Struct, frozen=True, kw_only=True, rename={"except_": "except"}):
+    cidr: str
+    except_: tuple[str, ...] = ()
+
+
+class NetworkPolicyPeer(Struct, frozen=True, kw_only=True):
+    """Either an `ip_block`, or pods by their own labels and their namespace's (None: the policy's own namespace)."""
+
+    pod_selector: LabelSelector | None = None
+    namespace_selector: LabelSelector | None = None
+    ip_block: IPBlock | None = None
+
+
+class NetworkPolicyIngressRule(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
+    from_: tuple[NetworkPolicyPeer, ...] = ()
+    ports: tuple[NetworkPolicyPort, ...] = ()
+
+
+class NetworkPolicyEgressRule(Struct, frozen=True, kw_only=True):
+    to: tuple[NetworkPolicyPeer, ...] = ()
+    ports: tuple[NetworkPolicyPort, ...] = ()
+
+
+class NetworkPolicySpec(Struct, frozen=True, kw_only=True):
+    pod_selector: LabelSelector = LabelSelector()
+    policy_types: tuple[Literal["Ingress", "Egress"], ...] = ()
+    ingress: tuple[NetworkPolicyIngressRule, ...] = ()
+    egress: tuple[NetworkPolicyEgressRule, ...] = ()
+
+
+class NetworkPolicy(Object, frozen=True, kw_only=True):
+    api_version: ClassVar[str] = "networking.k8s.io/v1"
+    plural: ClassVar[str] = "networkpolicies"
+    namespaced: ClassVar[bool] = True
+
+    spec: NetworkPolicySpec = NetworkPolicySpec()
+
+
 class Secret(Object, frozen=True, kw_only=True):
-    """`data` is base64, `string_data` is plain (only in manifests); neither appears in a repr."""
+    """`data` is base64, `string_data` is plain (write-only: decoding merges it into `data`); neither appears in a repr."""
+
+    plural: ClassVar[str] = "secrets"
+    namespaced: ClassVar[bool] = True
 
     data: dict[str, str] = {}
     string_data: dict[str, str] = {}

@@ -1,0 +1,203 @@
+"""From documents to typed objects, or to one error that names object and field.
+
+Our own kinds refuse what they do not know, Kubernetes' kinds ignore it. Documents are completed as an API server
+completes them, so that a manifest folder and an API server give the same objects.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from birdctl.cluster import bgp, objects
+from birdctl.cluster.defaults import complete
+from birdctl.cluster.events import Rejected
+from birdctl.cluster.objects import Object
+from birdctl.errors import InputError
+
+KINDS: dict[str, type[Object]] = {
+    type_.__name__: type_
+    for type_ in (
+        objects.Node,
+        objects.Pod,
+        objects.Namespace,
+        objects.Service,
+        objects.EndpointSlice,
+        objects.NetworkPolicy,
+        objects.Secret,
+        bgp.BGPConfiguration,
+        bgp.BGPPeer,
+        bgp.BGPAdvertisement,
+        bgp.AddressPool,
+    )
+}
+"""Every kind that birdctl reads, from either source."""
+
+_TOP_LEVEL = {"apiVersion", "kind", "metadata", "spec", "status"}
+_METADATA = {
+    *("name", "namespace", "labels", "annotations", "uid", "resourceVersion", "generation", "creationTimestamp"),
+    *("deletionTimestamp", "deletionGracePeriodSeconds", "finalizers", "ownerReferences", "managedFields"),
+    *("generateName", "selfLink"),
+}
+_WRITTEN_BY = ("birdctl.io/v1alpha1", "BGPNodeState")
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_DOCUMENT_START = re.compile(rb"^---(?=\s|$)", re.MULTILINE)
+_DECODE_ERROR = re.compile(r"^(?P<problem>.*?)(?: - at `(?:key in )?\$(?P<path>.*)`)?$", re.DOTALL)
+_FIELD_ERROR = re.compile(r"^Object (?P<what>missing required|contains unknown) field `(?P<field>.*)`$")
+
+
+def decode(document: Mapping[str, Any], origin: str = "") -> Object | None:
+    """The typed object in `document`; None for a kind birdctl does not read.
+
+    `origin` is the file it came from, if any. Raises InputError.
+    """
+    type_ = _recognise(document, origin)
+    if type_ is None:
+        return None
+    return decode_as(type_, document, origin)
+
+
+def decode_as(type_: type[Object], document: Mapping[str, Any], origin: str = "") -> Object:
+    """The object of a known kind in `document`. Raises InputError."""
+    name = _named(origin, f"{type_.__name__} {_key(type_, document)}".rstrip())
+    document = _without_nulls(document)
+    if type_.api_version == bgp.API_VERSION:
+        _refuse_unknown(document, _TOP_LEVEL, name, "")
+        _refuse_unknown(document.get("metadata"), _METADATA, name, "metadata.")
+    try:
+        item = complete(msgspec.convert(document, type_))
+    except msgspec.ValidationError as error:
+        raise InputError(name, *_explain(str(error))) from None
+    if not item.name:
+        raise InputError(name, "metadata.name", "must not be empty")
+    item.metadata.annotations.pop(_LAST_APPLIED, None)
+    return item
+
+
+def decode_text(text: bytes, origin: str = "") -> tuple[tuple[Object, ...], tuple[Rejected, ...]]:
+    """The objects in a text of one JSON or any number of YAML documents, and the errors of those left out.
+
+    Lists (`kind: List`, `kind: NodeList`) are opened. A document that cannot be read costs only itself.
+    """
+    found: list[Object] = []
+    rejected: list[Rejected] = []
+    for place, document in _documents(text, origin):
+        try:
+            if isinstance(document, InputError):
+                raise document  # noqa: TRY301
+            item = decode(document, origin)
+        except InputError as error:
+            rejected.append(_rejected(document, place, error))
+        else:
+            found += [item] if item else []
+    return tuple(found), tuple(rejected)
+
+
+def _rejected(document: Any, place: str, error: InputError) -> Rejected:
+    if isinstance(document, Mapping):
+        type_ = KINDS.get(str(document.get("kind")))
+        if type_ and (key := _key(type_, document)):
+            return Rejected(type_, key, error)
+    return Rejected(Object, place, error)
+
+
+def _named(origin: str, name: str) -> str:
+    return f"{origin}: {name}" if origin else name
+
+
+def _key(type_: type[Object], document: Mapping[str, Any]) -> str:
+    metadata = document.get("metadata")
+    if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str):
+        return ""
+    namespace = metadata.get("namespace") or "default"
+    return f"{namespace}/{metadata['name']}" if type_.namespaced else str(metadata["name"])
+
+
+def _recognise(document: Mapping[str, Any], origin: str) -> type[Object] | None:
+    if not isinstance(document, Mapping):
+        raise InputError(origin or "document", "", f"expected an object, got {type(document).__name__}")
+    kind, api_version = document.get("kind"), document.get("apiVersion")
+    for field, value in (("kind", kind), ("apiVersion", api_version)):
+        if not isinstance(value, str) or not value:
+            raise InputError(_named(origin, str(kind or "document")), field, "is required")
+    type_ = KINDS.get(str(kind))
+    group = _group(str(api_version))
+    if type_ is None or _group(type_.api_version) != group:
+        if group == bgp.GROUP and (api_version, kind) != _WRITTEN_BY:
+            raise InputError(_named(origin, str(kind)), "kind", f"{bgp.GROUP} has no such kind")
+        return None
+    if type_.api_version != api_version:
+        raise InputError(_named(origin, f"{kind} {_key(type_, document)}"), "apiVersion", f"expected {type_.api_version}, got {api_version}")
+    return type_
+
+
+def _group(api_version: str) -> str:
+    return api_version.rpartition("/")[0]
+
+
+def _without_nulls(value: Any) -> Any:
+    """A null is an absent field to an API server."""
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
+
+
+def _refuse_unknown(value: Any, known: set[str], name: str, prefix: str) -> None:
+    for field in value.keys() - known if isinstance(value, Mapping) else ():
+        raise InputError(name, f"{prefix}{field}", "unknown field")
+
+
+def _explain(message: str) -> tuple[str, str]:
+    """Field and problem from a message of msgspec's: `... - at $.spec.asn` becomes ("spec.asn", ...)."""
+    match = _DECODE_ERROR.match(message)
+    assert match is not None
+    path, problem = (match["path"] or "").lstrip("."), match["problem"].replace("`", "")
+    if missing := _FIELD_ERROR.match(match["problem"]):
+        path = f"{path}.{missing['field']}".lstrip(".")
+        problem = "is required" if missing["what"].startswith("missing") else "unknown field"
+    return path, problem[:1].lower() + problem[1:]
+
+
+def _documents(text: bytes, origin: str) -> Iterator[tuple[str, Any]]:
+    """Each document with its place, or the InputError that stands for it; lists opened."""
+    for place, document in _json(text, origin) if origin.endswith(".json") else _yaml(text, origin):
+        if isinstance(document, Mapping) and isinstance(document.get("items"), list):
+            inherited = _item_type(document)
+            for number, item in enumerate(document["items"]):
+                yield f"{place} item {number}", {**inherited, **item} if isinstance(item, Mapping) else item
+        elif document is not None:
+            yield place, document
+
+
+def _item_type(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What the items of a `NodeList` need not say themselves; a plain `List` says nothing about its items."""
+    kind = str(document.get("kind", "")).removesuffix("List")
+    return {"apiVersion": document.get("apiVersion"), "kind": kind} if kind else {}
+
+
+def _json(text: bytes, origin: str) -> Iterator[tuple[str, Any]]:
+    try:
+        yield origin, msgspec.json.decode(text) if text.strip() else None
+    except msgspec.DecodeError as error:
+        yield origin, InputError(origin, "", f"not JSON: {error}")
+
+
+def _yaml(text: bytes, origin: str) -> Iterator[tuple[str, Any]]:
+    import yaml  # noqa: PLC0415 - only a manifest folder pays for it
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    starts = [0, *(match.start() for match in _DOCUMENT_START.finditer(text))]
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        line = text.count(b"\n", 0, start) + 1
+        place = f"{origin} line {line}".lstrip()
+        try:
+            yield place, yaml.load(text[start:end], loader)  # noqa: S506 - both loaders are safe ones
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f"{origin} line {line + mark.line}".lstrip() if mark else place
+            yield place, InputError(where, "", f"not YAML: {getattr(error, 'problem', None) or error}")

@@ -1,0 +1,49 @@
+"""What a source tells the store: complete lists of one kind, and single changes between them.
+
+Every kind begins with one `Replaced`; an event about a kind that was never replaced is not sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from birdctl.cluster.objects import Object
+from birdctl.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """The complete list of one kind; `errors` are the objects left out, by key.
+
+    With `type` Object it carries no objects: its errors are texts that hold no recognisable object, by place.
+    """
+
+    type: type[Object]
+    objects: tuple[Object, ...] = ()
+    errors: Mapping[str, InputError] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """An object is new or has changed."""
+
+    object: Object
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    type: type[Object]
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An object is new or has changed, and cannot be understood: it is left out."""
+
+    type: type[Object]
+    key: str
+    error: InputError
+
+
+Event = Replaced | Changed | Deleted | Rejected

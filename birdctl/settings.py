@@ -190,6 +190,17 @@ class Settings:
         (), values.PREFIXES, "Advertisements", "ranges load balancer IPs may come from", live=True
     )
 
+    strict_external_ip_validation: bool = _setting(
+        True,
+        values.BOOLEAN,
+        "Advertisements",
+        "announce external and load balancer IPs only from their ranges; false: any but cluster IPs",
+        live=True,
+    )
+    advertise_without_endpoints: bool = _setting(
+        False, values.BOOLEAN, "Advertisements", "announce services that have no ready endpoint", live=True
+    )
+
     peer_router_ips: tuple[Address, ...] = _setting(
         (), values.ADDRESSES, "External peers", "peers of every node", live=True
     )
@@ -225,7 +236,10 @@ class Settings:
 
     @classmethod
     def load(cls, flags: object, environment: Mapping[str, str]) -> Self:
-        """The settings in force; `flags` is an argparse namespace, absent attributes are not given. Raises InputError naming the flag, the variable or the file's key at fault."""
+        """The settings in force; `flags` is an argparse namespace, absent attributes are not given.
+
+        Raises InputError naming the flag, the variable or the file's key at fault.
+        """
         given = {**_from_environment(environment), **_from_flags(flags)}
         if "config" in given:
             given = {**_from_file(given["config"]), **given}
@@ -241,8 +255,7 @@ class Settings:
         """What the routing compiler needs of these settings."""
         from birdctl.routing.options import RoutingOptions  # noqa: PLC0415 - only who compiles pays for it
 
-        shared = {field.name for field in dataclasses.fields(RoutingOptions)} & {entry.field for entry in table()}
-        return RoutingOptions(**{name: getattr(self, name) for name in shared})
+        return RoutingOptions(**{field.name: getattr(self, field.name) for field in dataclasses.fields(RoutingOptions)})
 
 
 @cache
@@ -300,7 +313,7 @@ def _read_document(path: Path) -> dict[str, Any]:
     import yaml  # noqa: PLC0415 - only who has a file pays for it
 
     try:
-        document = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)  # noqa: S506 - a safe loader, in C
+        document = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
     except OSError as error:
         raise InputError(str(path), "", f"cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -1,0 +1,118 @@
+"""Where an answer is read: this node, the nodes of a lab, or the API server."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from birdctl.errors import BackendError, BirdctlError, InputError
+from birdctl.routing import inventory
+from birdctl.routing.commit import BirdBackend
+from birdctl.routing.inventory import Inventory
+from birdctl.settings import Settings
+
+T = TypeVar("T")
+A = TypeVar("A")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One node's files and sockets, reachable from here. `netns` is its network namespace in a lab."""
+
+    node: str
+    runtime_dir: Path
+    bird_socket: Path
+    bird_config: Path
+    netns: str | None = None
+
+    def bird(self) -> BirdBackend:
+        return BirdBackend(self.bird_socket, self.bird_config, self.runtime_dir)
+
+    def inventory(self) -> Inventory:
+        """The names of the last commit; without one, BIRD's own names have to do."""
+        return read_inventory(self.runtime_dir) or Inventory(node=self.node, digest="", version=(), router_id="")
+
+    @property
+    def has_bird(self) -> bool:
+        """A BIRD was here at least once."""
+        return self.bird_socket.exists() or _inventory_path(self.runtime_dir).exists()
+
+
+def read_inventory(runtime_dir: Path) -> Inventory | None:
+    """What the last commit on a node wrote, if there was one. Raises BackendError without permission."""
+    path = _inventory_path(runtime_dir)
+    try:
+        return inventory.read(path)
+    except PermissionError:
+        raise BackendError(f"no permission to read {path}: run it as root") from None
+
+
+def _inventory_path(runtime_dir: Path) -> Path:
+    return runtime_dir / "inventory.json"
+
+
+def local(settings: Settings) -> Place:
+    """The node birdctl runs on."""
+    known = read_inventory(settings.runtime_dir)
+    return Place(
+        node=known.node if known else settings.node,
+        runtime_dir=settings.runtime_dir,
+        bird_socket=settings.bird_socket,
+        bird_config=settings.bird_config,
+    )
+
+
+def here(args: argparse.Namespace) -> Place:
+    """The node birdctl runs on, as flags and environment describe it."""
+    return local(Settings.load(args, os.environ))
+
+
+def of_lab(lab: str) -> tuple[Place, ...]:
+    """Every node of a running lab. Raises InputError for an unknown one."""
+    from birdctl import lab as labs  # noqa: PLC0415 - only a lab pays for it
+
+    return tuple(
+        Place(
+            node=node,
+            runtime_dir=runtime_dir,
+            bird_socket=bird_socket,
+            bird_config=bird_socket.with_suffix(".conf"),
+            netns=netns,
+        )
+        for node, runtime_dir, bird_socket, netns in labs.nodes(lab)
+    )
+
+
+def named(places: Sequence[Place], nodes: Sequence[str]) -> tuple[Place, ...]:
+    """Those of `nodes`, or all. Raises InputError for a node that is not there."""
+    known = {place.node: place for place in places}
+    for node in nodes:
+        if node not in known:
+            raise InputError("--node", "", f"there is no node {node!r}; known are {', '.join(sorted(known))}")
+    return tuple(known[node] for node in nodes) if nodes else tuple(places)
+
+
+def ask_all(places: Sequence[Place], read: Callable[[Place], Iterable[T]]) -> tuple[list[T], list[str]]:
+    """The items of all places, in their order, and one line for each place that failed."""
+
+    def ask(place: Place) -> tuple[list[T], str]:
+        try:
+            return list(read(place)), ""
+        except BirdctlError as error:
+            return [], f"{place.node}: {error}"
+
+    answers = _in_parallel(places, ask)
+    return [item for items, _ in answers for item in items], [failure for _, failure in answers if failure]
+
+
+def _in_parallel(places: Sequence[Place], ask: Callable[[Place], A]) -> list[A]:
+    if len(places) == 1:
+        return [ask(places[0])]
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only who asks several pays for it
+
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        return list(pool.map(ask, places))

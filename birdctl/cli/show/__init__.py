@@ -1,0 +1,108 @@
+"""What all of `birdctl show …` share: the flags, where to read, the form, `--watch`, a partial answer."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from birdctl.cli import parser as parsers
+from birdctl.cli import places
+from birdctl.cli.output import View, add_form
+from birdctl.cli.places import Place
+from birdctl.errors import BirdctlError, Unavailable
+from birdctl.settings import Settings
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_PERIOD = 1.0  # seconds between two looks of --watch
+
+
+@dataclass(frozen=True, slots=True)
+class Reader(Generic[T]):
+    """How the items of one view are read from a node, and from the API server where it has them."""
+
+    node: Callable[[Place], Iterable[T]]
+    cluster: Callable[[Settings], Iterable[T]] | None = None
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of every view."""
+    add_form(parser)
+    parser.add_argument("-w", "--watch", action="store_true", help="go on, and print what changes")
+    parser.add_argument("--no-headers", action="store_true", help="leave the line of column names out")
+    parser.add_argument(
+        "--node", dest="nodes", action="append", default=[], metavar="NAME", help="only this node (repeatable)"
+    )
+    parser.add_argument("-A", "--all-nodes", action="store_true", help="every node, as the API server knows it")
+    parser.add_argument("--lab", metavar="NAME", help="the nodes of a running lab")
+    parsers.add_settings(parser, tuple(field for field in parsers.CONNECTION if field != "node"))
+
+
+def run(args: argparse.Namespace, view: View[T, Any], reader: Reader[T]) -> int:
+    """Reads and prints once, or for ever with --watch."""
+    if args.watch:
+        return _watch(args, view, reader)
+    items, failures = gather(args, reader)
+    text = view.text(items, args.output, headers=not args.no_headers)
+    if text:
+        print(text)
+    elif not failures:
+        print(f"no {view.what}", file=sys.stderr)
+    report(failures)
+    return 2 if failures else 0
+
+
+def gather(args: argparse.Namespace, reader: Reader[T]) -> tuple[list[T], list[str]]:
+    """The items, and one line per node that did not answer. Raises BirdctlError when none did."""
+    if args.lab:
+        return _from(places.named(places.of_lab(args.lab), args.nodes), reader.node)
+    settings = Settings.load(args, os.environ)
+    place = places.local(settings)
+    asked_cluster = args.all_nodes or hasattr(args, "kubeconfig") or bool(set(args.nodes) - {place.node})
+    if not asked_cluster and (place.has_bird or not settings.kubeconfig):
+        return _from((place,), reader.node)
+    if reader.cluster is None:
+        raise Unavailable("the API server does not have this: run it on the node, or with --lab")
+    return [item for item in reader.cluster(settings) if not args.nodes or item.node in args.nodes], []  # type: ignore[attr-defined]
+
+
+def _from(found: tuple[Place, ...], read: Callable[[Place], Iterable[T]]) -> tuple[list[T], list[str]]:
+    if len(found) == 1:
+        return list(read(found[0])), []
+    items, failures = places.ask_all(found, read)
+    if failures and len(failures) == len(found):
+        raise Unavailable("; ".join(failures))
+    return items, failures
+
+
+def report(failures: Iterable[str]) -> None:
+    for failure in failures:
+        print(f"birdctl: {failure}", file=sys.stderr)
+
+
+def _watch(args: argparse.Namespace, view: View[T, Any], reader: Reader[T]) -> int:
+    """As kubectl does: everything first, then each item again when it has changed."""
+    seen: dict[str, object] = {}
+    complaints: list[str] = []
+    headers = not args.no_headers
+    while True:
+        try:
+            items, failures = gather(args, reader)
+        except BirdctlError as error:
+            items, failures = [], [str(error)]
+        changed = [item for item in items if seen.get(view.name(item)) != view.steady(item)]
+        if changed:
+            print(view.text(changed, args.output, headers=headers), flush=True)
+            headers = False
+        if failures != complaints:
+            report(failures)
+        seen |= {view.name(item): view.steady(item) for item in changed}
+        complaints = failures
+        time.sleep(_PERIOD)

@@ -7,20 +7,23 @@ Every line says by its first characters what it is (BIRD's nest/cli.c):
      text          more lines follow, the code is that of the line before
     +text          asynchronous: belongs to no reply, left out here
 
-Nothing else ends a reply: not a code beginning with 0, 8 or 9, and not the end of a piece that was read. So the
+Nothing else ends a reply: not a code that begins with 0, 8 or 9, and not the end of a piece that was read. So the
 result is the same wherever the stream is cut.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from birdctl.errors import BackendError
 
-# BIRD cuts its own lines at 512 bytes (2.0) or a few KiB (3.x); more than this is not BIRD at the other end.
+# BIRD cuts its own lines at 500 bytes to a few KiB; whoever sends more than this is not BIRD.
 MAX_LINE = 64 * 1024
 
 ERRORS = range(8000, 10000)
+
+_CODED = re.compile(r"(\d{4})([- ])", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +74,9 @@ class LineReader:
             return None
         if raw.startswith(" ") and self._code is not None:
             return Line(self._code, raw[1:])
-        code, separator = raw[:4], raw[4:5]
-        if not (code.isascii() and code.isdigit() and len(code) == 4 and separator in ("-", " ")):
+        coded = _CODED.match(raw)
+        if coded is None:
             raise BackendError(f"not BIRD's control protocol: {raw[:80]!r}")
-        last = separator == " "
-        self._code = None if last else int(code)
-        return Line(int(code), raw[5:], last)
-
+        code, last = int(coded[1]), coded[2] == " "
+        self._code = None if last else code
+        return Line(code, raw[coded.end() :], last)

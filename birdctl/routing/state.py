@@ -9,7 +9,8 @@ from birdctl.addresses import Address, Family, Prefix
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelState:
-    """Counts of one family of a session. `limit` is the configured import limit."""
+    """Counts of one family of a session. `limit` is the configured import limit; `filtered`, and with it `received`,
+    knows of rejected routes only where BIRD keeps them (`import keep filtered`)."""
 
     family: Family
     received: int = 0
@@ -21,8 +22,12 @@ class ChannelState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionState:
-    """One BGP protocol as BIRD shows it. `state` is an RFC 4271 word; `end_of_rib` says that the initial exchange
-    is over; times in seconds."""
+    """One BGP protocol as BIRD shows it. `state` is an RFC 4271 word; times in seconds.
+
+    `end_of_rib`: the session is Established, its channels are up, and none of them waits for the peer's End-of-RIB.
+    BIRD waits for it after its own start (with `-R`, RFC 4724) until it came or `graceful restart wait` is over; of a
+    session that comes up later it does not tell. `flaps` None: not counted by this BIRD.
+    """
 
     protocol: str
     state: str
@@ -33,7 +38,7 @@ class SessionState:
     local_asn: int = 0
     router_id: str = ""
     uptime: float | None = None
-    flaps: int = 0
+    flaps: int | None = None
     hold_time: int | None = None
     last_error: str = ""
     end_of_rib: bool = False

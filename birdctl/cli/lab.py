@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from birdctl.lab import lab, topology
+from birdctl.lab import lab, record, topology
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    runtime_dir = Path(getattr(args, "runtime_dir", lab.RUNTIME_DIR))
+    runtime_dir = Path(getattr(args, "runtime_dir", record.RUNTIME_DIR))
     actions = {"up": _up, "down": _down, "exec": _exec, "list": _list}
     return actions[args.action](args, runtime_dir)
 
@@ -51,10 +51,9 @@ def _exec(args: argparse.Namespace, runtime_dir: Path) -> int:
 
 
 def _list(_args: argparse.Namespace, runtime_dir: Path) -> int:
-    for name, file in lab.labs(runtime_dir).items():
+    for name, file in record.labs(runtime_dir).items():
         print(f"{name} ({file})")
-        for node in lab.nodes(name, runtime_dir):
-            print(
-                f"  {node.name}: {f'running, pid {node.pid}' if node.pid else 'not running'}, netns {node.place.name}"
-            )
+        for node in record.nodes(name, runtime_dir):
+            state = "running" if record.holder(node) else "not running"
+            print(f"  {node.name}: {state}, network namespace {node.netns}")
     return 0

@@ -77,13 +77,13 @@ def of_lab(lab: str) -> tuple[Place, ...]:
 
     return tuple(
         Place(
-            node=node,
-            runtime_dir=runtime_dir,
-            bird_socket=bird_socket,
-            bird_config=bird_socket.with_suffix(".conf"),
-            netns=netns,
+            node=node.name,
+            runtime_dir=node.runtime_dir,
+            bird_socket=node.bird_socket,
+            bird_config=node.bird_config,
+            netns=node.netns,
         )
-        for node, runtime_dir, bird_socket, netns in labs.nodes(lab)
+        for node in labs.nodes(lab)
     )
 
 

@@ -4,7 +4,8 @@
     ├─ InputError        a cluster object or a setting cannot be understood: names object, field and remedy
     ├─ UnsafePlan        the plan would remove too much: numbers, and the flag that overrides
     ├─ BackendError      BIRD or the node refused: what was asked and what was answered
-    │  └─ Unavailable    the daemon, socket or API server is not there (yet): worth a retry
+    │  ├─ Unavailable    the daemon, socket or API server is not there (yet): worth a retry
+    │  └─ ApiRefused     the API server said no: carries the HTTP status
     └─ NotConverged      applied, but what was read back differs
 
 Raised once, where the cause is known; caught in two places, the command line (message, exit code 1) and the agent's
@@ -43,6 +44,14 @@ class BackendError(BirdctlError):
 
 class Unavailable(BackendError):
     """What was asked is not there yet, or not any more: worth a retry."""
+
+
+class ApiRefused(BackendError):
+    """The API server answered with an error; `status` is HTTP's."""
+
+    def __init__(self, status: int, problem: str) -> None:
+        self.status = status
+        super().__init__(problem)
 
 
 class NotConverged(BirdctlError):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,6 +18,8 @@ from birdctl.cluster.defaults import complete
 from birdctl.cluster.events import Rejected
 from birdctl.cluster.objects import Object
 from birdctl.errors import InputError
+
+T = TypeVar("T", bound=Object)
 
 KINDS: dict[str, type[Object]] = {
     type_.__name__: type_
@@ -60,7 +63,7 @@ def decode(document: Mapping[str, Any], origin: str = "") -> Object | None:
     return decode_as(type_, document, origin)
 
 
-def decode_as(type_: type[Object], document: Mapping[str, Any], origin: str = "") -> Object:
+def decode_as(type_: type[T], document: Mapping[str, Any], origin: str = "") -> T:
     """The object of a known kind in `document`. Raises InputError."""
     name = _named(origin, f"{type_.__name__} {_key(type_, document)}".rstrip())
     document = _without_nulls(document)
@@ -75,6 +78,24 @@ def decode_as(type_: type[Object], document: Mapping[str, Any], origin: str = ""
         raise InputError(name, "metadata.name", "must not be empty")
     item.metadata.annotations.pop(_LAST_APPLIED, None)
     return item
+
+
+def decode_json(type_: type[T], text: msgspec.Raw | bytes) -> T:
+    """The object of a known kind as the API server returned it, `kind` and `apiVersion` not needed. Raises InputError."""
+    if type_.api_version != bgp.API_VERSION:
+        try:
+            item = _decoder(type_).decode(text)
+        except msgspec.ValidationError:
+            pass  # a null where an absent field would do, or a real error: the thorough way tells
+        else:
+            item.metadata.annotations.pop(_LAST_APPLIED, None)
+            return item
+    return decode_as(type_, msgspec.json.decode(text))
+
+
+@cache
+def _decoder(type_: type[T]) -> msgspec.json.Decoder[T]:
+    return msgspec.json.Decoder(type_)
 
 
 def decode_text(text: bytes, origin: str = "") -> tuple[tuple[Object, ...], tuple[Rejected, ...]]:

@@ -1,0 +1,181 @@
+"""HTTP requests to the API server: bytes in, bytes out.
+
+Configuration, authentication and TLS are the `kubernetes` package's; bodies are never turned into its model classes.
+One client serves many threads.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from birdctl.cluster.objects import Object
+from birdctl.errors import ApiRefused, Unavailable
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+METADATA_ONLY = (
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,"
+    "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+)
+
+_OK = range(200, 300)
+_RETRIABLE = {408, 429, 500, 502, 503, 504}
+_KEEPALIVE = [
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+]
+
+
+class _Status(msgspec.Struct):
+    """metav1.Status, the body of every refusal."""
+
+    message: str = ""
+
+
+def path_of(type_: type[Object], name: str = "", *, namespace: str = "", subresource: str = "") -> str:
+    """The API's path of one object, or of all of a kind when `name` is empty; all namespaces when that is empty."""
+    root = "api" if "/" not in type_.api_version else "apis"
+    parts = [root, type_.api_version, f"namespaces/{namespace}" if namespace else "", type_.plural, name, subresource]
+    return "/" + "/".join(part for part in parts if part)
+
+
+class ApiClient:
+    """Requests to one API server."""
+
+    def __init__(self, configuration: Any, pool: Any) -> None:
+        self._configuration = configuration
+        self._pool = pool
+        self._pool.connection_pool_kw |= {"socket_options": _KEEPALIVE, "maxsize": 16}
+        self.server: str = configuration.host
+
+    @classmethod
+    def connect(cls, kubeconfig: Path | None) -> ApiClient:
+        """The client of a kubeconfig's current context, or of the cluster this pod runs in. No request is made.
+
+        Raises Unavailable when the configuration cannot be read.
+        """
+        from birdctl.cluster import kubernetes_lean  # noqa: PLC0415 - costs as much as the rest of the agent
+
+        try:
+            return cls(*kubernetes_lean.load(kubeconfig))
+        except Exception as error:
+            where = f"kubeconfig {kubeconfig}" if kubeconfig else "in-cluster configuration"
+            raise Unavailable(f"{where}: {error}") from error
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = JSON,
+        *,
+        query: Mapping[str, str] | None = None,
+        accept: str = JSON,
+        timeout: float = 10.0,
+    ) -> bytes:
+        """The body of the answer. `body` is bytes, or a value to encode as JSON; `timeout` in seconds.
+
+        Raises ApiRefused with the HTTP status, Unavailable when there is no answer or a retry may help.
+        """
+        if body is not None and not isinstance(body, bytes):
+            body = msgspec.json.encode(body)
+        response = self._open(method, path, body, query, timeout, {"accept": accept, "content-type": content_type})
+        with _network_errors(self.server):
+            return self._accepted(response, response.data)
+
+    def watch(self, path: str, *, query: Mapping[str, str] | None = None, accept: str = JSON, silence: float) -> Watch:
+        """The lines of a watch until the server ends it. `silence` is how many seconds a live watch may be quiet.
+
+        Raises as `request`; the iteration raises Unavailable when the connection breaks.
+        """
+        response = self._open("GET", path, None, {**(query or {}), "watch": "true"}, silence, {"accept": accept})
+        if response.status not in _OK:
+            with _network_errors(self.server):
+                self._accepted(response, response.data)
+        return Watch(response, self.server)
+
+    def _open(
+        self, method: str, path: str, body: bytes | None, query: Mapping[str, str] | None, timeout: float, headers: dict[str, str]
+    ) -> Any:
+        import urllib3  # noqa: PLC0415 - loaded by the configuration already
+
+        headers |= self._credentials()
+        url = f"{self.server}{path}?{urlencode(query)}" if query else f"{self.server}{path}"
+        with _network_errors(self.server):
+            return self._pool.request(
+                method,
+                url,
+                body=body,
+                headers=headers,
+                preload_content=False,
+                retries=False,
+                timeout=urllib3.Timeout(connect=5.0, read=timeout),
+            )
+
+    def _credentials(self) -> dict[str, str]:
+        """Fresh ones: the package renews tokens, by its exec plugin or from their file."""
+        try:
+            return {setting["key"]: setting["value"] for setting in self._configuration.auth_settings().values()}
+        except Exception as error:
+            raise Unavailable(f"API server {self.server}: no credentials: {error}") from error
+
+    def _accepted(self, response: Any, body: bytes) -> bytes:
+        if response.status in _OK:
+            return body
+        problem = f"API server {self.server}: {_message(body) or response.reason}"
+        if response.status in _RETRIABLE:
+            raise Unavailable(problem)
+        raise ApiRefused(response.status, problem)
+
+
+class Watch:
+    """An iterator of JSON lines; `close` ends it from any thread."""
+
+    def __init__(self, response: Any, server: str) -> None:
+        self._response = response
+        self._server = server
+
+    def __iter__(self) -> Iterator[bytes]:
+        rest = b""
+        try:
+            with _network_errors(self._server):
+                for chunk in self._response.stream(1 << 16):
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    yield from lines
+        finally:
+            self._response.close()
+
+    def close(self) -> None:
+        connection = self._response.connection
+        if connection and connection.sock:
+            with suppress(OSError):
+                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+
+@contextmanager
+def _network_errors(server: str) -> Iterator[None]:
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415 - loaded by the configuration already
+
+    try:
+        yield
+    except (HTTPError, OSError) as error:
+        raise Unavailable(f"API server {server}: {error}") from error
+
+
+def _message(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=_Status).message
+    except msgspec.DecodeError:
+        return body[:200].decode(errors="replace").strip()

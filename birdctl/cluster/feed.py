@@ -1,0 +1,251 @@
+"""One kind of object, listed and then watched, in a thread of its own.
+
+The list is complete as of a resourceVersion, the watch goes on from there; when the server no longer knows that
+version (410) it is listed again. Between failures the wait doubles, with jitter, so that a cluster's agents do not
+come back all at once. What breaks here changes nothing in the store.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import msgspec
+
+from birdctl.cluster.apiclient import JSON, METADATA_ONLY, ApiClient, Watch, path_of
+from birdctl.cluster.decode import decode_json
+from birdctl.cluster.events import Changed, Deleted, Event, Rejected, Replaced
+from birdctl.cluster.objects import Namespace, Object
+from birdctl.errors import ApiRefused, BackendError, InputError, Unavailable
+
+log = logging.getLogger(__name__)
+
+PAGE = 500
+"""Objects per answer of a list."""
+FIRST_WAIT, LONGEST_WAIT = 0.25, 15.0
+"""Seconds between two attempts."""
+ABSENT_WAIT = 30.0
+"""Seconds between two looks for a kind that the server does not serve."""
+LIST_TIME = 30.0
+"""Seconds that the server may take for one page."""
+WATCH_TIME = (300, 600)
+"""Seconds after which the server is asked to end a watch, drawn anew each time."""
+SILENCE = 150.0
+"""Seconds without even a bookmark, which come every minute, after which a watch is dead."""
+
+GONE, NOT_FOUND = 410, 404
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    name: str = ""
+    namespace: str = ""
+    resource_version: str = ""
+    continue_: str = msgspec.field(name="continue", default="")
+
+    @property
+    def key(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+class _Any(msgspec.Struct):
+    metadata: _Meta
+
+
+class _List(msgspec.Struct):
+    metadata: _Meta
+    items: list[msgspec.Raw] | None = None
+
+
+class _WatchEvent(msgspec.Struct):
+    type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
+    object: msgspec.Raw
+
+
+class _Status(msgspec.Struct):
+    code: int = 0
+    message: str = ""
+
+
+_any = msgspec.json.Decoder(_Any)
+_list = msgspec.json.Decoder(_List)
+_watch_event = msgspec.json.Decoder(_WatchEvent)
+_status = msgspec.json.Decoder(_Status)
+
+
+def read_list(
+    client: ApiClient, type_: type[Object], selector: Mapping[str, str], namespace: str = ""
+) -> tuple[Replaced, str]:
+    """All objects of a kind that the selector takes, and the resourceVersion they are complete as of.
+
+    Raises ApiRefused and Unavailable.
+    """
+    objects: list[Object] = []
+    errors: dict[str, InputError] = {}
+    query = {**selector, "limit": str(PAGE)}
+    while True:
+        body = client.request(
+            "GET", path_of(type_, namespace=namespace), query=query, accept=_accept(type_), timeout=LIST_TIME
+        )
+        page = _list.decode(body)
+        for item in page.items or ():
+            try:
+                objects.append(decode_json(type_, item))
+            except InputError as error:
+                errors[_any.decode(item).metadata.key] = error
+        if not page.metadata.continue_:
+            return Replaced(type_, tuple(objects), errors), page.metadata.resource_version
+        query["continue"] = page.metadata.continue_
+
+
+def _accept(type_: type[Object]) -> str:
+    return METADATA_ONLY if type_ is Namespace else JSON
+
+
+class Feed:
+    """Emits one Replaced, then what changes; `error` is why it is out of contact, empty when it is in contact."""
+
+    def __init__(
+        self, client: ApiClient, type_: type[Object], emit: Callable[[Event], None], selector: Mapping[str, str], namespace: str = ""
+    ) -> None:
+        self.type = type_
+        self.error = ""
+        self._client = client
+        self._emit = emit
+        self._selector = dict(selector)
+        self._namespace = namespace
+        self._changed = threading.Condition()
+        self._wanted_list = 1
+        self._listed = 0
+        self._version = ""
+        self._wait = FIRST_WAIT
+        self._served = True
+        self._stopped = False
+        self._watch: Watch | None = None
+        self._thread = threading.Thread(target=self._run, name=f"watch {type_.plural}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopped = True
+            self._interrupt()
+
+    def join(self) -> None:
+        self._thread.join()
+
+    def relist(self) -> int:
+        """Ask for a new list; the number to give to `wait_listed`."""
+        with self._changed:
+            self._wanted_list += 1
+            self._interrupt()
+            return self._wanted_list
+
+    def wait_listed(self, number: int, timeout: float) -> None:
+        """Raises Unavailable when that list has not been emitted within `timeout` seconds."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._listed >= number, timeout):
+                raise Unavailable(self.error or f"{self.type.plural}: no answer within {timeout:.0f} s")
+
+    def _interrupt(self) -> None:
+        self._changed.notify_all()
+        if self._watch:
+            self._watch.close()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            try:
+                if not self._version or self._listed < self._wanted_list:
+                    self._list()
+                self._follow()
+            except ApiRefused as error:
+                self._refused(error)
+            except BackendError as error:
+                self._failed(error)
+
+    def _refused(self, error: ApiRefused) -> None:
+        if error.status == GONE:
+            self._version = ""
+            self._pause(0)
+        elif error.status == NOT_FOUND:
+            self._absent()
+        else:
+            self._failed(error)
+
+    def _failed(self, error: BackendError) -> None:
+        if not self._stopped and self._listed >= self._wanted_list and not self.error:
+            log.warning("watch of %s interrupted: %s", self.type.plural, error)
+        self.error = str(error)
+        self._pause(self._wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
+        self._wait = min(2 * self._wait, LONGEST_WAIT)
+
+    def _pause(self, seconds: float) -> None:
+        with self._changed:
+            wanted = self._wanted_list
+            self._changed.wait_for(lambda: self._stopped or self._wanted_list != wanted, seconds)
+
+    def _absent(self) -> None:
+        """The server serves no such kind. One that is starting answers 404 as well, but is not ready."""
+        number = self._wanted_list
+        try:
+            self._client.request("GET", "/readyz")
+        except BackendError as error:
+            self._failed(error)
+            return
+        if self._served:
+            log.warning("the API server serves no %s: is manifests/ applied?", self.type.plural)
+        self._served = False
+        self._emit_list(Replaced(self.type), number)
+        self._pause(ABSENT_WAIT)
+
+    def _list(self) -> None:
+        number = self._wanted_list
+        replaced, self._version = read_list(self._client, self.type, self._selector, self._namespace)
+        self._served = True
+        self._emit_list(replaced, number)
+
+    def _emit_list(self, replaced: Replaced, number: int) -> None:
+        if not self._stopped:
+            self._emit(replaced)
+        self.error = ""
+        with self._changed:
+            self._listed = number
+            self._changed.notify_all()
+
+    def _follow(self) -> None:
+        query = {
+            **self._selector,
+            "resourceVersion": self._version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(random.randint(*WATCH_TIME)),  # noqa: S311 - jitter, no secret
+        }
+        watch = self._client.watch(
+            path_of(self.type, namespace=self._namespace), query=query, accept=_accept(self.type), silence=SILENCE
+        )
+        with self._changed:
+            self._watch = watch
+            if self._stopped or self._listed < self._wanted_list:
+                self._interrupt()
+        self.error, self._wait = "", FIRST_WAIT
+        for line in watch:
+            self._take(_watch_event.decode(line))
+
+    def _take(self, event: _WatchEvent) -> None:
+        if event.type == "ERROR":
+            status = _status.decode(event.object)
+            raise ApiRefused(status.code, status.message)
+        metadata = _any.decode(event.object).metadata
+        if event.type == "DELETED":
+            self._emit(Deleted(self.type, metadata.key))
+        elif event.type != "BOOKMARK":
+            self._emit(self._changed_or_rejected(event.object, metadata.key))
+        self._version = metadata.resource_version
+
+    def _changed_or_rejected(self, text: msgspec.Raw, key: str) -> Event:
+        try:
+            return Changed(decode_json(self.type, text))
+        except InputError as error:
+            return Rejected(self.type, key, error)

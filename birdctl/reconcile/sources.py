@@ -1,0 +1,47 @@
+"""Which source the settings name, and what a routing agent reads from it.
+
+Each source's module is loaded only when it is the one: the API server's client costs more than all the rest.
+"""
+
+from __future__ import annotations
+
+from birdctl.cluster.bgp import BGPAdvertisement, BGPConfiguration, BGPPeer
+from birdctl.cluster.objects import EndpointSlice, Namespace, Node, Object, Secret, Service
+from birdctl.cluster.source import Source
+from birdctl.cluster.store import Cluster
+from birdctl.settings import Settings
+
+TYPES: tuple[type[Object], ...] = (
+    Node,
+    Service,
+    EndpointSlice,
+    Namespace,
+    Secret,
+    BGPConfiguration,
+    BGPPeer,
+    BGPAdvertisement,
+)
+
+
+def open_source(settings: Settings) -> Source:
+    """The live source, not yet started. Raises BirdctlError when it cannot even be addressed."""
+    if settings.manifests:
+        from birdctl.cluster.folder import FolderSource
+
+        return FolderSource(settings.manifests)
+    from birdctl.cluster.apiclient import ApiClient
+    from birdctl.cluster.apiserver import ApiServerSource
+
+    return ApiServerSource(ApiClient.connect(settings.kubeconfig), settings.node, TYPES)
+
+
+def load(settings: Settings) -> Cluster:
+    """The cluster as it is now, read once. Raises Unavailable when the source is not there."""
+    if settings.manifests:
+        from birdctl.cluster.folder import load_folder
+
+        return load_folder(settings.manifests)
+    from birdctl.cluster.apiclient import ApiClient
+    from birdctl.cluster.apiserver import load_cluster
+
+    return load_cluster(ApiClient.connect(settings.kubeconfig), settings.node, TYPES)

@@ -1,0 +1,19 @@
+"""Every row of the table, in its order."""
+
+from __future__ import annotations
+
+from tests.bench.report import Row
+from tests.bench.rows import change, commit, idle, mesh, restart, show
+
+ROWS: tuple[Row, ...] = (
+    mesh.JOIN,
+    mesh.COLD,
+    mesh.MEMORY,
+    mesh.NODE_ADDED,
+    commit.COMMIT,
+    change.API_SERVER,
+    change.MANIFESTS,
+    restart.RESTART,
+    show.SHOW_PEERS,
+    idle.IDLE,
+)

@@ -46,6 +46,10 @@ class BirdSocket:
     def close(self) -> None:
         self._socket.close()
 
+    def fileno(self) -> int:
+        """For `select`: between requests it is readable when BIRD has closed the connection."""
+        return self._socket.fileno()
+
     def request(self, command: str, *, timeout: float = TIMEOUT, allow: Collection[int] = ()) -> Reply:
         """The whole reply. Raises BackendError with BIRD's words for an error code that is not in `allow`."""
         reply = Reply(tuple(self.stream(command, timeout=timeout)))

@@ -70,3 +70,58 @@ class Route(View, frozen=True, kw_only=True):
     local_pref: int | None = None
     med: int | None = None
     origin_node: str | None = None
+
+
+class BfdSession(View, frozen=True, kw_only=True):
+    """One BFD session (RFC 5880); intervals in seconds."""
+
+    node: str
+    address: str
+    state: BfdWord
+    peer: str | None = None
+    interface: str | None = None
+    since_seconds: int | None = None
+    interval_seconds: float | None = None
+    timeout_seconds: float | None = None
+
+
+class Withheld(View, frozen=True, kw_only=True):
+    """A peer that does not get a prefix."""
+
+    peer: str
+    reason: str
+
+
+class Advertisement(View, frozen=True, kw_only=True):
+    """One originated prefix. `origins` name the objects it comes from; `advertised_to` got it for certain."""
+
+    node: str
+    prefix: str
+    source: RouteSource
+    protocol: str
+    origins: tuple[str, ...] = ()
+    advertised_to: tuple[str, ...] = ()
+    withheld: tuple[Withheld, ...] = ()
+
+
+class SessionCount(View, frozen=True, kw_only=True, omit_defaults=False):
+    established: int
+    configured: int
+
+
+class NodeSummary(
+    View,
+    frozen=True,
+    kw_only=True,
+    rename={"pod_cidrs": "podCIDRs", "router_id": "routerId", "bird_version": "birdVersion"},
+):
+    """One node. `sessions` is absent when nobody knows them."""
+
+    node: str
+    addresses: tuple[str, ...] = ()
+    asn: int | None = None
+    pod_cidrs: tuple[str, ...] = ()
+    role: Literal["node", "reflector", "client"] = "node"
+    sessions: SessionCount | None = None
+    router_id: str | None = None
+    bird_version: str | None = None

@@ -1,0 +1,41 @@
+"""What the agent counts while it works: plain numbers, so that counting costs nothing. `metrics` turns them into text."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from dataclasses import dataclass, field
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds of the buckets."""
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Seconds by bucket, as Prometheus counts them; the last bucket is everything above."""
+
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(SECONDS) + 1))
+    sum: float = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self.buckets[bisect_left(SECONDS, seconds)] += 1
+        self.sum += seconds
+
+
+@dataclass(slots=True)
+class Counters:
+    """`passes` by result: changed, unchanged, refused, failed. `flaps` by external peer."""
+
+    passes: Counter[str] = field(default_factory=Counter)
+    commit_seconds: Histogram = field(default_factory=Histogram)
+    reaction_seconds: Histogram = field(default_factory=Histogram)
+    flaps: Counter[str] = field(default_factory=Counter)
+
+    def passed(self, result: str, seconds: float | None) -> None:
+        self.passes[result] += 1
+        if seconds is not None:
+            self.commit_seconds.observe(seconds)
+
+    def reacted(self, seconds: float) -> None:
+        """From the change of an object to its effect read back from BIRD."""
+        self.reaction_seconds.observe(seconds)

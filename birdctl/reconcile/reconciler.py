@@ -1,0 +1,119 @@
+"""One pass: compile what is dirty, render, plan, commit, read back.
+
+The agent makes one after another over a cluster that changes, `apply` and `plan` one over a cluster read once.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from birdctl.cluster.store import Cluster, Key
+from birdctl.reconcile import guards
+from birdctl.reconcile.plan import Plan
+from birdctl.routing import inventory as inventories
+from birdctl.routing.bird import BirdSocket
+from birdctl.routing.commit import BirdBackend, CommitResult
+from birdctl.routing.compile import Compiled, RoutingCompiler
+from birdctl.routing.impact import impact
+from birdctl.routing.inventory import Inventory
+from birdctl.routing.readback import established
+from birdctl.routing.render import Rendered, render
+from birdctl.routing.state import BirdStatus
+from birdctl.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A plan and what it takes to carry it out. `recheck_at`: when time alone changes the intent (seconds, epoch)."""
+
+    plan: Plan
+    rendered: Rendered
+    inventory: Inventory
+    recheck_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """A pass that went through: BIRD was read back and runs `plan.desired`."""
+
+    plan: Plan
+    commit: CommitResult
+
+
+class Reconciler:
+    """Passes over one cluster, for one node and its BIRD."""
+
+    def __init__(self, settings: Settings, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._dirty: set[Key] = set()
+        self.adopt(settings)
+
+    def adopt(self, settings: Settings) -> None:
+        """Other settings: the next pass compiles everything."""
+        self._settings = settings
+        self._compiler = RoutingCompiler(settings.node, settings.routing())
+        self.backend = BirdBackend(
+            settings.bird_socket, settings.bird_config, settings.runtime_dir, settings.commit_timeout
+        )
+        self.forget()
+
+    def forget(self) -> None:
+        """The next pass compiles everything."""
+        self._version: tuple[int, ...] | None = None
+
+    def take_in(self) -> bool:
+        """Whether the cluster changed since the last call."""
+        news = self._cluster.take_dirty()
+        self._dirty |= news
+        return bool(news)
+
+    def prepare(self) -> Prepared:
+        """The plan, with nothing written. Raises InputError when the node's own object is unusable, Unavailable without
+        BIRD."""
+        status = self.backend.status()
+        compiled = self._compile(status.version)
+        rendered = render(compiled.config, self._settings.bird_templates)
+        inventory = inventories.from_config(compiled.config, rendered.digest)
+        plan = self._plan(status, compiled, rendered, inventory)
+        return Prepared(plan=plan, rendered=rendered, inventory=inventory, recheck_at=compiled.recheck_at)
+
+    def carry_out(self, prepared: Prepared, *, force: bool = False) -> Result:
+        """Makes BIRD run what was prepared. Raises UnsafePlan unless forced, and what `BirdBackend.commit` raises."""
+        plan = prepared.plan
+        if not force:
+            plan.check()
+        commit = self.backend.commit(prepared.rendered, prepared.inventory, expected_losses=plan.impact.losses)
+        return Result(plan=plan, commit=commit)
+
+    def _compile(self, version: tuple[int, ...]) -> Compiled:
+        everything = version != self._version
+        self._version = None  # a compiler that failed half way starts over
+        compiled = self._compiler.compile(
+            self._cluster, version=version, now=time.time(), dirty=None if everything else frozenset(self._dirty)
+        )
+        self._dirty.clear()
+        self._version = version
+        if not compiled.usable:
+            raise compiled.problems[0]
+        return compiled
+
+    def _plan(self, status: BirdStatus, compiled: Compiled, rendered: Rendered, desired: Inventory) -> Plan:
+        problems = tuple(dict.fromkeys((*self._cluster.errors.values(), *compiled.problems)))
+        node = compiled.config.node
+        if status.digest == rendered.digest:
+            return Plan(node=node, running=status.digest, desired=rendered.digest, problems=problems)
+        running = inventories.read(self._settings.runtime_dir / "inventory.json")
+        known = running if running and running.digest == status.digest else None
+        return Plan(
+            node=node,
+            running=status.digest,
+            desired=rendered.digest,
+            impact=impact(self.backend.running_text(), rendered.text, status.version),
+            problems=problems,
+            refusals=guards.refusals(known, desired, compiled.config, self._established()),
+        )
+
+    def _established(self) -> frozenset[str]:
+        with BirdSocket(self._settings.bird_socket) as bird:
+            return established(bird.stream("show protocols"))

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from birdctl.errors import BackendError, Unavailable
-from birdctl.routing.protocol import Line, LineReader, Reply
+from birdctl.routing.protocol import ERRORS, Line, LineReader, Reply
 
 TIMEOUT = 5.0
 _PIECE = 256 * 1024
@@ -52,13 +52,10 @@ class BirdSocket:
 
     def request(self, command: str, *, timeout: float = TIMEOUT, allow: Collection[int] = ()) -> Reply:
         """The whole reply. Raises BackendError with BIRD's words for an error code that is not in `allow`."""
-        reply = Reply(tuple(self.stream(command, timeout=timeout)))
-        if reply.failed and reply.code not in allow:
-            raise BackendError(f"BIRD refused {command!r}: {reply.lines[-1].text}")
-        return reply
+        return Reply(tuple(self.stream(command, timeout=timeout, allow=allow)))
 
-    def stream(self, command: str, *, timeout: float = TIMEOUT) -> Iterator[Line]:
-        """The lines of the reply as they come, for big ones; to be read to the end. Error codes are the caller's."""
+    def stream(self, command: str, *, timeout: float = TIMEOUT, allow: Collection[int] = ()) -> Iterator[Line]:
+        """The same line by line, for big replies; to be read to the end."""
         if "\n" in command:
             raise BackendError("a command for BIRD is one line")
         try:
@@ -66,7 +63,10 @@ class BirdSocket:
             self._socket.sendall(command.encode() + b"\n")
         except OSError as error:
             raise Unavailable(f"BIRD went away before {command!r} ({error.strerror or error})") from None
-        yield from self._lines(repr(command), timeout)
+        for line in self._lines(repr(command), timeout):
+            if line.last and line.code in ERRORS and line.code not in allow:
+                raise BackendError(f"BIRD refused {command!r}: {line.text}")
+            yield line
 
     def _lines(self, asked: str, timeout: float) -> Iterator[Line]:
         while True:

@@ -1,14 +1,16 @@
-"""The only way to BIRD: reads its state and changes its configuration by a confirmed commit.
+"""The only way to BIRD: reads its state, and changes its configuration by a confirmed commit.
 
     candidate file → check → configure with timeout → over? → digest read back → health → confirm → main file
 
-Until the confirm BIRD goes back by itself when its timeout ends, whatever happens to this process. A second
+Until the confirm BIRD goes back by itself when its timeout is over, whatever happened to this process. A second
 `configure` would accept the first one unconfirmed, so commits are one at a time, between processes too.
 """
 
 from __future__ import annotations
 
 import fcntl
+import math
+import re
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -16,26 +18,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from birdctl.addresses import Prefix
 from birdctl.errors import BackendError, NotConverged, Unavailable
+from birdctl.routing import inventory as inventories
 from birdctl.routing import readback, readback_routes
 from birdctl.routing.bird import BirdSocket
 from birdctl.routing.history import ConfigFiles, HistoryEntry
 from birdctl.routing.inventory import Inventory
+from birdctl.routing.refusal import refusal
 from birdctl.routing.state import BfdState, BirdStatus, RouteState, SessionState
 
 if TYPE_CHECKING:
-    from birdctl.routing.render import Rendered
+    from birdctl.routing.render import Rendered  # brings jinja2 along, which readers do not need
 
-_NO_DIGEST = 9001
-_CHECK_FAILED = 8002
-_DONE, _UNDO_SCHEDULED, _CONFIRMED = 3, 22, 18
-# Half of the commit timeout, at most this: what a session that went down gets to come back before the undo.
-_HEALTH_SECONDS = 5.0
+# BIRD's reply codes (doc/reply_codes).
+_RUNS, _SHUTTING_DOWN, _CONFIRMED, _UNDO_SCHEDULED = 3, 6, 18, 22
+_NOT_FOUND, _FAILED, _UNDEFINED = 8001, 8002, 9001
+
+# What a session that went down gets to come back before the undo: half of the commit timeout, at most this. Seconds.
+_PATIENCE = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitResult:
-    """What a commit did. `changed` False: this configuration ran already. `seconds` from candidate to confirm."""
+    """What a commit did. `changed` False: this configuration ran already. `seconds`: from the candidate to the end."""
 
     digest: str
     changed: bool
@@ -43,7 +49,11 @@ class CommitResult:
 
 
 class BirdBackend:
-    """One BIRD: its control socket and its configuration file. `commit_timeout` in seconds, as given to BIRD."""
+    """One BIRD: its control socket and its configuration file.
+
+    `commit_timeout` seconds after an unconfirmed change BIRD undoes it. Every method raises Unavailable when BIRD is
+    not there or goes away, and BackendError when it refuses.
+    """
 
     def __init__(self, socket: Path, config: Path, runtime_dir: Path, commit_timeout: float = 30.0) -> None:
         self._socket = socket
@@ -52,7 +62,7 @@ class BirdBackend:
         self._timeout = commit_timeout
 
     def status(self) -> BirdStatus:
-        """The daemon, without its sessions. Raises Unavailable, BackendError."""
+        """The daemon, without its sessions."""
         with BirdSocket(self._socket) as bird:
             return _clock(bird).status
 
@@ -63,14 +73,41 @@ class BirdBackend:
             return readback.sessions(bird.stream("show protocols all"), now)
 
     def bfd(self) -> tuple[BfdState, ...]:
+        """Every BFD session; none without a BFD protocol."""
         with BirdSocket(self._socket) as bird:
             now = _clock(bird).now
-            return readback.bfd(bird.request("show bfd sessions", allow=range(8000, 10000)).lines, now)
+            return readback.bfd(bird.stream("show bfd sessions"), now)
 
-    def routes(self, selection: str = "") -> Iterator[RouteState]:
-        """Routes of `show route all`; `selection` in BIRD's words: `table master4`, `protocol tor1`, `export tor1`."""
-        with BirdSocket(self._socket) as bird:
-            yield from readback_routes.routes(bird.stream(f"show route all {selection}".rstrip()))
+    def routes(
+        self,
+        *,
+        table: str | None = None,
+        prefix: Prefix | None = None,
+        protocol: str | None = None,
+        exported_to: str | None = None,
+    ) -> tuple[RouteState, ...]:
+        """Routes of all tables or of one; of one prefix; that a protocol brought; that a session is sent."""
+        words = (
+            "show route all",
+            str(prefix) if prefix else "",
+            f"table {_symbol(table)}" if table else "",
+            f"protocol {_symbol(protocol)}" if protocol else "",
+            f"export {_symbol(exported_to)}" if exported_to else "",
+        )
+        return self._routes(" ".join(word for word in words if word), exported_to)
+
+    def _routes(self, command: str, session: str | None, attempts: int = 5) -> tuple[RouteState, ...]:
+        """Asks again when a reconfiguration cut the table short. A `session` that is down is sent nothing."""
+        try:
+            with BirdSocket(self._socket) as bird:
+                if session and session not in _established(bird):
+                    return ()
+                lines = bird.stream(command, allow=(_NOT_FOUND, readback_routes.STOPPED))
+                return tuple(readback_routes.routes(lines))
+        except Unavailable:
+            if attempts == 1:
+                raise
+            return self._routes(command, session, attempts - 1)
 
     def running_text(self) -> str | None:
         """The text of what runs; None when it is not ours or not kept."""
@@ -82,91 +119,106 @@ class BirdBackend:
         return self._files.entries(self.status().digest)
 
     def rollback(self, to: int | None = None) -> CommitResult:
-        """Back to the configuration numbered `to`, or to the newest good one that does not run."""
+        """Back to the configuration numbered `to`, or to the newest good one that does not run.
+
+        Sessions may be lost on the way: it is a person's decision. Twice in a row goes there and back.
+        """
         entries = self.history()
         if to is None:
             to = next((each.number for each in entries if not each.running), None)
         if to is None:
             raise BackendError("there is no earlier configuration to go back to")
         text, inventory = self._files.entry(to)
-        return self._commit(text, inventory.digest, inventory, None)
+        return self._commit(text, inventory, None)
 
     def commit(
         self, rendered: Rendered, inventory: Inventory, *, expected_losses: Collection[str] = ()
     ) -> CommitResult:
         """Makes BIRD run `rendered`, or leaves it as it was and raises.
 
-        `expected_losses`: protocols whose session may go down. Raises BackendError when BIRD refuses the text or a
-        session is lost, NotConverged when something else runs in the end, Unavailable when BIRD or the lock is away.
+        `expected_losses` are the protocols whose session may go down. Raises BackendError when BIRD refuses the text
+        or another session is lost, NotConverged when something else runs in the end, Unavailable also while somebody
+        else commits.
         """
-        return self._commit(rendered.text, rendered.digest, inventory, expected_losses)
+        return self._commit(rendered.text, inventory, expected_losses)
 
-    def _commit(
-        self, text: str, digest: str, inventory: Inventory, expected_losses: Collection[str] | None
-    ) -> CommitResult:
+    def _commit(self, text: str, inventory: Inventory, expected_losses: Collection[str] | None) -> CommitResult:
+        started = time.monotonic()
         with self._alone(), BirdSocket(self._socket, restrict=False) as bird:
-            started = time.monotonic()
             running = self._settle(bird)
             self._files.promote(running)
-            changed = running != digest
-            self._files.write_candidate(text, inventory)
-            if changed:
-                self._switch(bird, digest, expected_losses)
-            result = CommitResult(digest=digest, changed=changed, seconds=time.monotonic() - started)
-            self._files.promote(digest)
-            return result
+            if running != inventory.digest:
+                self._files.stage(text, inventory)
+                self._switch(bird, text, inventory.digest, expected_losses)
+            elif not self._files.holds(text, inventory):
+                self._files.stage(text, inventory)
+            self._files.promote(inventory.digest)
+            changed = running != inventory.digest
+            return CommitResult(digest=inventory.digest, changed=changed, seconds=time.monotonic() - started)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
+        """The lock goes with the process that holds it."""
         self._runtime_dir.mkdir(parents=True, exist_ok=True)
         with (self._runtime_dir / "commit.lock").open("w") as lock:
             if not _poll(lambda: _locked(lock.fileno()), self._timeout):
-                raise Unavailable(f"another birdctl commits to {self._socket}")
+                raise Unavailable("another birdctl is committing to this BIRD")
             yield
 
     def _settle(self, bird: BirdSocket) -> str | None:
-        """The digest of what runs once no reconfiguration is going on and nothing waits for its confirm."""
+        """The digest of what runs, once no reconfiguration is going on and nothing waits for its confirm.
+
+        What waits and is ours was left by a birdctl that died: nobody can confirm it any more, so it is undone now
+        instead of at its timeout. What is not ours is somebody's at the keyboard.
+        """
         self._over(bird)
         running = _digest(bird)
         waiting = bird.request("configure status").text(_UNDO_SCHEDULED)
         if waiting and running is None:
-            raise Unavailable(f"somebody else's commit is going on ({waiting})")
+            raise Unavailable(f"somebody else's change of BIRD is not confirmed yet ({waiting})")
         if waiting:
             self._undo(bird)
             running = _digest(bird)
         return running
 
-    def _switch(self, bird: BirdSocket, digest: str, expected_losses: Collection[str] | None) -> None:
+    def _switch(self, bird: BirdSocket, text: str, digest: str, expected_losses: Collection[str] | None) -> None:
         candidate = self._files.candidate
-        before = readback.established(bird.stream("show protocols"))
-        needed = before - set(before if expected_losses is None else expected_losses)
-        check = bird.request(f'configure check "{candidate}"', allow=(_CHECK_FAILED,))
+        check = bird.request(f'configure check "{candidate}"', allow=(_FAILED,))
         if check.failed:
-            raise BackendError(f"BIRD refused the configuration: {check.lines[-1].text}")
-        bird.request(f'configure "{candidate}" timeout {max(1, round(self._timeout))}', timeout=self._timeout)
+            raise BackendError(f"BIRD refused the configuration: {refusal(check.lines[-1].text, text)}")
+        before = _established(bird)
+        needed = frozenset() if expected_losses is None else _needed(before, expected_losses)
+        timeout = max(1, math.ceil(self._timeout))
+        bird.request(f'configure "{candidate}" timeout {timeout}', timeout=self._timeout)
         self._over(bird)
         if (running := _digest(bird)) != digest:
-            raise NotConverged(f"BIRD runs {running or 'a foreign configuration'} instead of {digest}")
-        if lost := self._lost(bird, needed):
-            self._undo(bird)
-            raise BackendError(f"undone: the configuration lost the sessions {', '.join(sorted(lost))}")
+            raise NotConverged(f"BIRD runs {running or 'a configuration of somebody else'} instead of {digest}")
+        self._check_health(bird, needed)
         if bird.request("configure confirm").code != _CONFIRMED:
-            raise NotConverged("BIRD went back to the previous configuration before it was confirmed")
+            raise NotConverged(f"BIRD undid {digest} before it was confirmed")
 
-    def _lost(self, bird: BirdSocket, needed: frozenset[str]) -> frozenset[str]:
-        def lost() -> frozenset[str]:
-            return needed - readback.established(bird.stream("show protocols"))
-
-        _poll(lambda: not lost(), min(_HEALTH_SECONDS, self._timeout / 2))
-        return lost()
+    def _check_health(self, bird: BirdSocket, needed: frozenset[str]) -> None:
+        if _poll(lambda: needed <= _established(bird), min(_PATIENCE, self._timeout / 2)):
+            return
+        lost = ", ".join(sorted(needed - _established(bird)))
+        self._undo(bird)
+        raise BackendError(f"undone: the configuration cost the sessions {lost}")
 
     def _undo(self, bird: BirdSocket) -> None:
         bird.request("configure undo")
         self._over(bird)
 
     def _over(self, bird: BirdSocket) -> None:
-        if not _poll(lambda: bird.request("configure status").text(_DONE) is not None, self._timeout):
-            raise Unavailable("BIRD's reconfiguration does not end")
+        """Waits for the end of a reconfiguration: 0003 to `configure` only says that it was accepted."""
+
+        def over() -> bool:
+            status = bird.request("configure status")
+            if status.text(_SHUTTING_DOWN) is not None:
+                raise Unavailable("BIRD is shutting down")
+            return status.text(_RUNS) is not None
+
+        if not _poll(over, self._timeout):
+            raise Unavailable(f"BIRD's reconfiguration takes longer than {self._timeout:g} s")
 
 
 def _clock(bird: BirdSocket) -> readback.Clock:
@@ -174,7 +226,23 @@ def _clock(bird: BirdSocket) -> readback.Clock:
 
 
 def _digest(bird: BirdSocket) -> str | None:
-    return readback.digest(bird.request("eval BIRDCTL_DIGEST", allow=(_NO_DIGEST,)))
+    return readback.digest(bird.request("eval BIRDCTL_DIGEST", allow=(_UNDEFINED,)))
+
+
+def _established(bird: BirdSocket) -> frozenset[str]:
+    return readback.established(bird.stream("show protocols"))
+
+
+def _needed(before: Collection[str], expected_losses: Collection[str]) -> frozenset[str]:
+    """Sessions that must survive; that of an unnumbered peer goes by the peer's name."""
+    expected = dict.fromkeys(expected_losses, True)
+    return frozenset(name for name in before if not inventories.of_protocol(expected, name))
+
+
+def _symbol(name: str) -> str:
+    if not re.fullmatch(r"[\w.:-]+", name):
+        raise BackendError(f"{name!r} is no name of BIRD's")
+    return f"'{name}'"
 
 
 def _locked(descriptor: int) -> bool:

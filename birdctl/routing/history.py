@@ -1,7 +1,11 @@
-"""The configuration files: candidate, main file and the last known-good ones.
+"""The configuration files: the main file, the candidate and the known-good ones.
 
-BIRD reads the main file when it starts, so a candidate is renamed over it only after it was confirmed. Passwords are
-in all of these, so nobody but their owner reads them.
+    bird.conf, bird.conf.candidate      where BIRD reads them; the candidate is renamed over the main file
+                                        only when it was confirmed, because BIRD reads that when it starts
+    RUNTIME/inventory.json              the names behind what runs
+    RUNTIME/history/000012-DIGEST/      text and inventory of a configuration that was confirmed
+
+There are passwords in all texts, so only their owner reads them.
 """
 
 from __future__ import annotations
@@ -12,21 +16,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from birdctl.errors import BackendError
-from birdctl.routing.inventory import Inventory, read, write
+from birdctl.routing import inventory as inventories
+from birdctl.routing.inventory import Inventory
 
 KEPT = 10
 
 _DIGEST = re.compile(r'^define BIRDCTL_DIGEST = "([^"]*)";', re.MULTILINE)
+_TEXT = "bird.conf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryEntry:
-    """One configuration that was confirmed. `number` grows; `time` is seconds since the epoch."""
+    """One configuration that was confirmed. `number` grows; `time`, of its confirm, in seconds since the epoch."""
 
     number: int
     time: float
     digest: str
     sessions: int
+    prefixes: int
     running: bool = False
 
 
@@ -37,96 +44,107 @@ def digest_of(text: str) -> str | None:
 
 
 class ConfigFiles:
-    """The main file, the candidate beside it and the history in the runtime directory."""
+    """The files of one BIRD. Every method raises BackendError when a file cannot be read or written."""
 
     def __init__(self, config: Path, runtime_dir: Path) -> None:
         self.main = config
         self.candidate = config.with_name(config.name + ".candidate")
-        self._runtime_dir = runtime_dir
+        self._runtime = runtime_dir
         self._history = runtime_dir / "history"
+        self._staged = self._history / "staged"
 
-    def write_candidate(self, text: str, inventory: Inventory) -> None:
-        """Written whole, or BackendError. The inventory waits beside it in the runtime directory."""
+    def holds(self, text: str, inventory: Inventory) -> bool:
+        """Whether main file and inventory are these already."""
+        return _read(self.main) == text and inventories.read(self._runtime) == inventory
+
+    def stage(self, text: str, inventory: Inventory) -> None:
+        """Puts text and inventory where `promote` finds them, also in another process."""
         try:
-            _write(self.candidate, text, owner=self.main.parent)
+            self._staged.mkdir(mode=0o700, parents=True, exist_ok=True)
+            inventories.write(self._staged, inventory)
+            _write(self.candidate, text)
         except OSError as error:
-            raise BackendError(f"cannot write {self.candidate}: {error.strerror}") from None
-        self._runtime_dir.mkdir(parents=True, exist_ok=True)
-        write(self._runtime_dir / "candidate.json", inventory)
+            raise _failed("write", error) from None
 
     def promote(self, running: str | None) -> None:
-        """Makes the candidate the main file if it is what runs, and remembers it as good."""
+        """Remembers the candidate as good and makes it the main file, if it is what runs. May be repeated."""
         text = _read(self.candidate)
         if text is None or running is None or digest_of(text) != running:
             return
-        self._remember(text, running)
-        _sync(self.candidate)
-        self.candidate.replace(self.main)
-        _sync(self.main.parent)
+        try:
+            self._remember(text, running)
+            for folder in self._folders(running):
+                if inventory := inventories.read(folder):
+                    inventories.write(self._runtime, inventory)
+            _sync(self.candidate)
+            self.candidate.replace(self.main)
+            _sync(self.main.parent)
+        except OSError as error:
+            raise _failed("write", error) from None
 
-    def text(self, digest: str | None) -> str | None:
+    def text(self, digest: str) -> str | None:
         """The text that has this digest, wherever it is kept."""
-        paths = (self.main, self.candidate, *(self._file(number) for number in reversed(self._numbers())))
-        texts = (_read(path) for path in paths)
-        return next((text for text in texts if text is not None and digest_of(text) == digest), None)
+        paths = (self.main, self.candidate, *(folder / _TEXT for folder in self._folders(digest)))
+        return next((text for path in paths if (text := _read(path)) and digest_of(text) == digest), None)
 
     def entries(self, running: str | None) -> tuple[HistoryEntry, ...]:
         """The known-good configurations, newest first."""
-        return tuple(self._entry(number, running) for number in reversed(self._numbers()))
+        return tuple(_entry(folder, running) for folder in reversed(self._folders()))
 
     def entry(self, number: int) -> tuple[str, Inventory]:
         """Text and inventory of one. Raises BackendError when it is not there (any more)."""
-        text, inventory = _read(self._file(number)), read(self._file(number).with_suffix(".json"))
-        if text is None or inventory is None:
-            raise BackendError(f"no configuration {number} in {self._history}")
-        return text, inventory
-
-    def _entry(self, number: int, running: str | None) -> HistoryEntry:
-        text, inventory = self.entry(number)
-        digest = digest_of(text) or ""
-        return HistoryEntry(
-            number=number,
-            time=self._file(number).stat().st_mtime,
-            digest=digest,
-            sessions=len(inventory.sessions),
-            running=digest == running,
-        )
+        for folder in self._folders():
+            if _number(folder) == number and (text := _read(folder / _TEXT)) and (known := inventories.read(folder)):
+                return text, known
+        raise BackendError(f"there is no configuration {number} in the history (see `birdctl history`)")
 
     def _remember(self, text: str, digest: str) -> None:
-        """Newest is highest; a configuration that came back moves to the top instead of being there twice."""
-        self._history.mkdir(mode=0o700, parents=True, exist_ok=True)
-        inventory = read(self._runtime_dir / "candidate.json")
-        numbers = self._numbers()
-        for number in numbers:
-            if digest_of(_read(self._file(number)) or "") == digest:
-                self._forget(number)
-        for number in numbers[: -KEPT + 1]:
-            self._forget(number)
-        number = numbers[-1] + 1 if numbers else 1
-        if inventory is not None:
-            write(self._file(number).with_suffix(".json"), inventory)
-            write(self._runtime_dir / "inventory.json", inventory)
-        _write(self._file(number), text, owner=self._history)
+        """A configuration that comes back moves to the top instead of being there twice."""
+        staged = inventories.read(self._staged)
+        if staged is None or staged.digest != digest:
+            return
+        _write(self._staged / _TEXT, text)
+        known, back = self._folders(), self._folders(digest)
+        number = _number(known[-1]) + 1 if known else 1
+        self._staged.rename(self._history / f"{number:06}-{digest}")
+        for folder in {*back, *known[: -KEPT + 1]}:
+            _remove(folder)
 
-    def _forget(self, number: int) -> None:
-        for suffix in (".conf", ".json"):
-            self._file(number).with_suffix(suffix).unlink(missing_ok=True)
-
-    def _file(self, number: int) -> Path:
-        return self._history / f"{number:06}.conf"
-
-    def _numbers(self) -> list[int]:
-        return sorted(int(path.stem) for path in self._history.glob("*.conf"))
+    def _folders(self, digest: str = "*") -> list[Path]:
+        """Oldest first; a folder that a crash left half removed is none."""
+        return sorted(path.parent for path in self._history.glob(f"[0-9]*-{digest}/{_TEXT}"))
 
 
-def _write(path: Path, text: str, *, owner: Path) -> None:
-    """Whole or not at all, readable for the owner of the directory alone."""
+def _number(folder: Path) -> int:
+    return int(folder.name.partition("-")[0])
+
+
+def _entry(folder: Path, running: str | None) -> HistoryEntry:
+    digest, inventory = folder.name.partition("-")[2], inventories.read(folder)
+    return HistoryEntry(
+        number=_number(folder),
+        time=(folder / _TEXT).stat().st_mtime,
+        digest=digest,
+        sessions=len(inventory.sessions) if inventory else 0,
+        prefixes=sum(map(len, inventory.originated.values())) if inventory else 0,
+        running=digest == running,
+    )
+
+
+def _remove(folder: Path) -> None:
+    for file in sorted(folder.iterdir()):
+        file.unlink()
+    folder.rmdir()
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all, for the owner of the folder alone: the user that BIRD runs as."""
     new = path.with_name(path.name + ".new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        status = owner.stat()
-        if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()) and os.geteuid() == 0:
-            os.fchown(descriptor, status.st_uid, status.st_gid)
+        folder = path.parent.stat()
+        if folder.st_uid != os.geteuid():
+            os.fchown(descriptor, folder.st_uid, folder.st_gid)
         file.write(text)
     new.replace(path)
 
@@ -136,6 +154,8 @@ def _read(path: Path) -> str | None:
         return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise _failed("read", error) from None
 
 
 def _sync(path: Path) -> None:
@@ -144,3 +164,7 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _failed(what: str, error: OSError) -> BackendError:
+    return BackendError(f"cannot {what} {error.filename}: {error.strerror}")

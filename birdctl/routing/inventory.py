@@ -1,19 +1,24 @@
 """The names behind a configuration: what `show` needs to call a BIRD protocol by the name people use.
 
-Written beside the agent's socket with every commit; holds no secret.
+Written into the runtime directory with every commit; holds no secret.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from birdctl.routing.model import BirdConfig, Originated, PeerType, Session
 
+T = TypeVar("T")
+
 
 class SessionNames(msgspec.Struct, frozen=True, kw_only=True):
-    """One `protocol bgp`, as it was meant. `address` is absent for an unnumbered peer."""
+    """One `protocol bgp`, as it was meant. `address` is absent for an unnumbered peer; `limits` are import limits."""
 
     peer: str
     type: PeerType
@@ -50,6 +55,30 @@ def from_config(config: BirdConfig, digest: str) -> Inventory:
     )
 
 
+def of_protocol(sessions: Mapping[str, T], protocol: str) -> T | None:
+    """What `sessions` says of a running protocol: for a neighbour of unnumbered `tor1` BIRD makes `tor1_1`."""
+    return sessions.get(protocol, sessions.get(re.sub(r"_\d+$", "", protocol)))
+
+
+def path(folder: Path) -> Path:
+    return folder / "inventory.json"
+
+
+def read(folder: Path) -> Inventory | None:
+    """The inventory in a folder; None when there is none, or another version of birdctl wrote it."""
+    try:
+        return msgspec.json.decode(path(folder).read_bytes(), type=Inventory)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+
+
+def write(folder: Path, inventory: Inventory) -> None:
+    """Whole or not at all."""
+    new = path(folder).with_suffix(".new")
+    new.write_bytes(msgspec.json.encode(inventory))
+    new.replace(path(folder))
+
+
 def _names(session: Session) -> SessionNames:
     limits = {each.family.label: each.import_limit.prefixes for each in session.channels if each.import_limit}
     return SessionNames(
@@ -68,18 +97,3 @@ def _names(session: Session) -> SessionNames:
 
 def _sources(originated: Originated) -> dict[str, str]:
     return {str(prefix): source for prefix, source in zip(originated.prefixes, originated.sources, strict=True)}
-
-
-def read(path: Path) -> Inventory | None:
-    """The inventory in a file; None when there is none, or another version of birdctl wrote it."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Inventory)
-    except (FileNotFoundError, msgspec.MsgspecError):
-        return None
-
-
-def write(path: Path, inventory: Inventory) -> None:
-    """Whole or not at all."""
-    new = path.with_name(path.name + ".new")
-    new.write_bytes(msgspec.json.encode(inventory))
-    new.replace(path)

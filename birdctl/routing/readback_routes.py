@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from birdctl.addresses import Address, Prefix, parse_address, parse_prefix
+from birdctl.errors import Unavailable
 from birdctl.routing.protocol import Line
 from birdctl.routing.state import NextHop, RouteState
 
 _ROUTE = 1007
+STOPPED = 8004
 
 # 10.2.0.0/24          unicast [tor1 09:08:14.467 from 10.0.0.2] * (100) [AS65010i]
 _HEADING = re.compile(
@@ -34,9 +36,14 @@ class _Route:
 
 
 def routes(lines: Iterable[Line]) -> Iterator[RouteState]:
-    """The routes of `show route all …` in BIRD's order, each as soon as it is complete."""
+    """The routes of `show route all …` in BIRD's order, each as soon as it is complete.
+
+    Raises Unavailable when a reconfiguration made BIRD stop in the middle.
+    """
     route: _Route | None = None
     for line in lines:
+        if line.code == STOPPED:
+            raise Unavailable(f"BIRD broke off its routes: {line.text}")
         if line.code == _ROUTE and (heading := _HEADING.match(line.text)):
             if route:
                 yield _state(route)

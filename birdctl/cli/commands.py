@@ -41,7 +41,10 @@ COMMANDS = (
     Command("wait", "block until converged, healthy or established"),
     Command("explain route", "why a prefix is or is not in BIRD, the kernel, at each peer"),
     Command("doctor", "check kernel, BIRD, sysctls, sockets and clock; say the fix"),
-    Command("lab", "run a containerlab topology in network namespaces"),
+    Command("lab up", "run a containerlab topology in network namespaces"),
+    Command("lab down", "remove all of a lab"),
+    Command("lab exec", "run a command in a node of a lab"),
+    Command("lab list", "the labs of this machine"),
     Command("completion", "print the completion script of a shell"),
 )
 

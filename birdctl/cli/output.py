@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -43,6 +44,13 @@ class View(Generic[T, R]):
         wide = form == "wide"
         rows = [row for item in items for row in self.rows(item, wide)]
         return "\n".join(tables.lines(self.columns, rows, wide=wide, headers=headers)) if rows else ""
+
+    def print(self, items: Sequence[T], form: str, *, headers: bool = True) -> None:
+        """The answer on stdout, or on stderr that there is nothing."""
+        if text := self.text(items, form, headers=headers):
+            print(text, flush=True)
+        else:
+            print(f"no {self.what}", file=sys.stderr)
 
 
 def one_row(item: T, _wide: bool) -> tuple[T]:

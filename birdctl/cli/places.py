@@ -39,20 +39,15 @@ class Place:
     @property
     def has_bird(self) -> bool:
         """A BIRD was here at least once."""
-        return self.bird_socket.exists() or _inventory_path(self.runtime_dir).exists()
+        return self.bird_socket.exists() or inventory.path(self.runtime_dir).exists()
 
 
 def read_inventory(runtime_dir: Path) -> Inventory | None:
     """What the last commit on a node wrote, if there was one. Raises BackendError without permission."""
-    path = _inventory_path(runtime_dir)
     try:
-        return inventory.read(path)
+        return inventory.read(runtime_dir)
     except PermissionError:
-        raise BackendError(f"no permission to read {path}: run it as root") from None
-
-
-def _inventory_path(runtime_dir: Path) -> Path:
-    return runtime_dir / "inventory.json"
+        raise BackendError(f"no permission to read {inventory.path(runtime_dir)}: run it as root") from None
 
 
 def local(settings: Settings) -> Place:
@@ -71,10 +66,14 @@ def here(args: argparse.Namespace) -> Place:
     return local(Settings.load(args, os.environ))
 
 
-def of_lab(lab: str) -> tuple[Place, ...]:
+def of_lab(lab: str, runtime_dir: Path) -> tuple[Place, ...]:
     """Every node of a running lab. Raises InputError for an unknown one."""
-    from birdctl import lab as labs  # noqa: PLC0415 - only a lab pays for it
+    from birdctl.lab import record  # noqa: PLC0415 - only a lab pays for it
 
+    found = record.nodes(lab, runtime_dir)
+    if not found:
+        known = ", ".join(record.labs(runtime_dir))
+        raise InputError("--lab", "", f"there is no lab {lab!r}; " + (f"known are {known}" if known else "none is up"))
     return tuple(
         Place(
             node=node.name,
@@ -83,7 +82,7 @@ def of_lab(lab: str) -> tuple[Place, ...]:
             bird_config=node.bird_config,
             netns=node.netns,
         )
-        for node in labs.nodes(lab)
+        for node in found
     )
 
 

@@ -50,20 +50,17 @@ def run(args: argparse.Namespace, view: View[T, Any], reader: Reader[T]) -> int:
     if args.watch:
         return _watch(args, view, reader)
     items, failures = gather(args, reader)
-    text = view.text(items, args.output, headers=not args.no_headers)
-    if text:
-        print(text)
-    elif not failures:
-        print(f"no {view.what}", file=sys.stderr)
+    if items or not failures:
+        view.print(items, args.output, headers=not args.no_headers)
     report(failures)
     return 2 if failures else 0
 
 
 def gather(args: argparse.Namespace, reader: Reader[T]) -> tuple[list[T], list[str]]:
     """The items, and one line per node that did not answer. Raises BirdctlError when none did."""
-    if args.lab:
-        return _from(places.named(places.of_lab(args.lab), args.nodes), reader.node)
     settings = Settings.load(args, os.environ)
+    if args.lab:
+        return _from(places.named(places.of_lab(args.lab, settings.runtime_dir), args.nodes), reader.node)
     place = places.local(settings)
     asked_cluster = args.all_nodes or hasattr(args, "kubeconfig") or bool(set(args.nodes) - {place.node})
     if not asked_cluster and (place.has_bird or not settings.kubeconfig):
@@ -99,7 +96,7 @@ def _watch(args: argparse.Namespace, view: View[T, Any], reader: Reader[T]) -> i
             items, failures = [], [str(error)]
         changed = [item for item in items if seen.get(view.name(item)) != view.steady(item)]
         if changed:
-            print(view.text(changed, args.output, headers=headers), flush=True)
+            view.print(changed, args.output, headers=headers)
             headers = False
         if failures != complaints:
             report(failures)

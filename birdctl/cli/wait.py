@@ -1,0 +1,99 @@
+"""Returns 0 as soon as it is so, 1 when it is not within the timeout.
+
+The agent first takes in everything that was written to its source before the call.
+converged: BIRD runs what the objects say. healthy: BIRD answers and enough sessions carry their routes.
+established: every configured session is Established and has all its peer's routes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from birdctl import values
+from birdctl.cli import parser as parsers
+from birdctl.cli import places
+from birdctl.cli.places import Place
+from birdctl.errors import BirdctlError, InputError, NotConverged, Unavailable
+from birdctl.settings import Settings
+
+CONDITIONS = ("converged", "healthy", "established")
+_PAUSE = 0.05
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--for", dest="condition", choices=CONDITIONS, default="converged", help="default converged")
+    parser.add_argument("--timeout", default="30s", metavar="DURATION", help="how long to wait at most (default 30s)")
+    parser.add_argument("--lab", metavar="NAME", help="all nodes of a running lab")
+    parser.add_argument(
+        "--node",
+        dest="nodes",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only this node of the lab (repeatable)",
+    )
+    parsers.add_settings(parser, tuple(field for field in parsers.CONNECTION if field != "node"))
+
+
+def run(args: argparse.Namespace) -> int:
+    deadline = time.monotonic() + _timeout(args.timeout)
+    settings = Settings.load(args, os.environ)
+    found = places.of_lab(args.lab, settings.runtime_dir) if args.lab else (places.local(settings),)
+
+    def wait(place: Place) -> list[str]:
+        return [until(place, args.condition, deadline)]
+
+    _, failures = places.ask_all(places.named(found, args.nodes), wait)
+    if failures:
+        raise NotConverged(f"not {args.condition} within {args.timeout}: {'; '.join(failures)}")
+    return 0
+
+
+def _timeout(text: str) -> float:
+    try:
+        return values.parse_duration(text)
+    except ValueError:
+        raise InputError("--timeout", "", f"{text!r} is not {values.DURATION.expected}") from None
+
+
+def until(place: Place, condition: str, deadline: float) -> str:
+    """Blocks until the node is so. Raises what stands in the way when the deadline (monotonic) passes."""
+    is_so = _established if condition == "established" else _said_by_the_agent(condition)
+    synced = False
+    while True:
+        try:
+            left = max(0.0, deadline - time.monotonic())
+            status = _ask(place, "status" if synced else "sync", left)
+            synced = True
+            reason = is_so(place, status)
+        except BirdctlError as error:
+            reason = str(error)
+        if not reason:
+            return place.node
+        if time.monotonic() >= deadline:
+            raise Unavailable(reason)
+        time.sleep(_PAUSE)
+
+
+def _ask(place: Place, request: str, left: float) -> Mapping[str, Any]:
+    from birdctl.reconcile import control  # noqa: PLC0415 - the help needs none of it
+
+    return control.ask(place.runtime_dir, request, timeout=left + 1.0)
+
+
+def _said_by_the_agent(condition: str) -> Callable[[Place, Mapping[str, Any]], str]:
+    def reason(_place: Place, status: Mapping[str, Any]) -> str:
+        return "" if status[condition] else status.get("lastError") or f"the agent says it is not {condition}"
+
+    return reason
+
+
+def _established(place: Place, _status: Mapping[str, Any]) -> str:
+    """The agent's own view lags by a second: BIRD is asked."""
+    up = {session.protocol for session in place.bird().sessions() if session.end_of_rib}
+    waiting = [names.peer for protocol, names in place.inventory().sessions.items() if protocol not in up]
+    return f"not Established: {', '.join(sorted(waiting))}" if waiting else ""

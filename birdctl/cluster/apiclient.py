@@ -6,7 +6,6 @@ One client serves many threads.
 
 from __future__ import annotations
 
-import logging
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -91,7 +90,8 @@ class ApiClient:
         """
         if body is not None and not isinstance(body, bytes):
             body = msgspec.json.encode(body)
-        response = self._open(method, path, body, query, timeout, {"accept": accept, "content-type": content_type})
+        headers = {"accept": accept, "content-type": content_type}
+        response = self._open(method, _url(path, query), headers, timeout, body)
         with _network_errors(self.server):
             return self._accepted(response, response.data)
 
@@ -100,23 +100,21 @@ class ApiClient:
 
         Raises as `request`; the iteration raises Unavailable when the connection breaks.
         """
-        response = self._open("GET", path, None, {**(query or {}), "watch": "true"}, silence, {"accept": accept})
+        url = _url(path, {**(query or {}), "watch": "true"})
+        response = self._open("GET", url, {"accept": accept}, silence)
         if response.status not in _OK:
             with _network_errors(self.server):
                 self._accepted(response, response.data)
         return Watch(response, self.server)
 
-    def _open(
-        self, method: str, path: str, body: bytes | None, query: Mapping[str, str] | None, timeout: float, headers: dict[str, str]
-    ) -> Any:
+    def _open(self, method: str, url: str, headers: dict[str, str], timeout: float, body: bytes | None = None) -> Any:
         import urllib3  # noqa: PLC0415 - loaded by the configuration already
 
         headers |= self._credentials()
-        url = f"{self.server}{path}?{urlencode(query)}" if query else f"{self.server}{path}"
         with _network_errors(self.server):
             return self._pool.request(
                 method,
-                url,
+                self.server + url,
                 body=body,
                 headers=headers,
                 preload_content=False,
@@ -172,6 +170,10 @@ def _network_errors(server: str) -> Iterator[None]:
         yield
     except (HTTPError, OSError) as error:
         raise Unavailable(f"API server {server}: {error}") from error
+
+
+def _url(path: str, query: Mapping[str, str] | None) -> str:
+    return f"{path}?{urlencode(query)}" if query else path
 
 
 def _message(body: bytes) -> str:

@@ -42,7 +42,9 @@ def _wire_name(field: str) -> str:
     return head + "".join(part.title() for part in rest)
 
 
-class Spec(msgspec.Struct, frozen=True, kw_only=True, rename=_wire_name, omit_defaults=True, forbid_unknown_fields=True):
+class Spec(
+    msgspec.Struct, frozen=True, kw_only=True, rename=_wire_name, omit_defaults=True, forbid_unknown_fields=True
+):
     """Base of our values: camelCase, unknown fields refused."""
 
 

@@ -81,10 +81,10 @@ def decode_as(type_: type[T], document: Mapping[str, Any], origin: str = "") -> 
 
 
 def decode_json(type_: type[T], text: msgspec.Raw | bytes) -> T:
-    """The object of a known kind as the API server returned it, `kind` and `apiVersion` not needed. Raises InputError."""
+    """The object of a known kind in what the API server returned, which need not say its kind. Raises InputError."""
     if type_.api_version != bgp.API_VERSION:
         try:
-            item = _decoder(type_).decode(text)
+            item: T = _decoder(type_).decode(text)
         except msgspec.ValidationError:
             pass  # a null where an absent field would do, or a real error: the thorough way tells
         else:
@@ -94,7 +94,7 @@ def decode_json(type_: type[T], text: msgspec.Raw | bytes) -> T:
 
 
 @cache
-def _decoder(type_: type[T]) -> msgspec.json.Decoder[T]:
+def _decoder(type_: type[Object]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(type_)
 
 
@@ -108,7 +108,7 @@ def decode_text(text: bytes, origin: str = "") -> tuple[tuple[Object, ...], tupl
     for place, document in _documents(text, origin):
         try:
             if isinstance(document, InputError):
-                raise document  # noqa: TRY301
+                raise document
             item = decode(document, origin)
         except InputError as error:
             rejected.append(_rejected(document, place, error))
@@ -151,7 +151,11 @@ def _recognise(document: Mapping[str, Any], origin: str) -> type[Object] | None:
             raise InputError(_named(origin, str(kind)), "kind", f"{bgp.GROUP} has no such kind")
         return None
     if type_.api_version != api_version:
-        raise InputError(_named(origin, f"{kind} {_key(type_, document)}"), "apiVersion", f"expected {type_.api_version}, got {api_version}")
+        raise InputError(
+            _named(origin, f"{kind} {_key(type_, document)}"),
+            "apiVersion",
+            f"expected {type_.api_version}, got {api_version}",
+        )
     return type_
 
 

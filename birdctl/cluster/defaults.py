@@ -7,11 +7,12 @@ Only fields that birdctl reads; constants are the defaults of the structs themse
 from __future__ import annotations
 
 import base64
-from typing import TypeVar, cast
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 from msgspec.structs import replace
 
-from birdctl.cluster.objects import NetworkPolicy, Node, Object, ObjectMeta, Pod, PodIP, Secret, Service, Namespace
+from birdctl.cluster.objects import Namespace, NetworkPolicy, Node, Object, ObjectMeta, Pod, PodIP, Secret, Service
 
 T = TypeVar("T", bound=Object)
 
@@ -19,21 +20,13 @@ T = TypeVar("T", bound=Object)
 def complete(item: T) -> T:
     """The object as an API server would return it."""
     item = replace(item, metadata=_metadata(item))
-    match item:
-        case Namespace():
-            labels = {**item.metadata.labels, "kubernetes.io/metadata.name": item.name}
-            return replace(item, metadata=replace(item.metadata, labels=labels))
-        case Node():
-            return cast("T", _node(item))
-        case Pod():
-            return cast("T", _pod(item))
-        case Service():
-            return cast("T", _service(item))
-        case Secret():
-            return cast("T", _secret(item))
-        case NetworkPolicy():
-            return cast("T", _network_policy(item))
-    return item
+    completed = _COMPLETED.get(type(item))
+    return cast("T", completed(item)) if completed else item
+
+
+def _namespace(namespace: Namespace) -> Namespace:
+    labels = {**namespace.metadata.labels, "kubernetes.io/metadata.name": namespace.name}
+    return replace(namespace, metadata=replace(namespace.metadata, labels=labels))
 
 
 def _metadata(item: Object) -> ObjectMeta:
@@ -73,3 +66,13 @@ def _network_policy(policy: NetworkPolicy) -> NetworkPolicy:
     spec = policy.spec
     types = spec.policy_types or (("Ingress", "Egress") if spec.egress else ("Ingress",))
     return replace(policy, spec=replace(spec, policy_types=types))
+
+
+_COMPLETED: dict[type[Object], Callable[[Any], Object]] = {
+    Namespace: _namespace,
+    NetworkPolicy: _network_policy,
+    Node: _node,
+    Pod: _pod,
+    Secret: _secret,
+    Service: _service,
+}

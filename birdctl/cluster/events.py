@@ -30,6 +30,10 @@ class Changed:
 
     object: Object
 
+    @property
+    def type(self) -> type[Object]:
+        return type(self.object)
+
 
 @dataclass(frozen=True, slots=True)
 class Deleted:

@@ -108,7 +108,12 @@ class Feed:
     """Emits one Replaced, then what changes; `error` is why it is out of contact, empty when it is in contact."""
 
     def __init__(
-        self, client: ApiClient, type_: type[Object], emit: Callable[[Event], None], selector: Mapping[str, str], namespace: str = ""
+        self,
+        client: ApiClient,
+        type_: type[Object],
+        emit: Callable[[Event], None],
+        selector: Mapping[str, str],
+        namespace: str = "",
     ) -> None:
         self.type = type_
         self.error = ""

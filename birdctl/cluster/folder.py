@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,9 +62,6 @@ class FolderSource:
     def start(self, emit: Emit) -> None:
         self._emit = emit
         self._thread.start()
-
-    def want_secrets(self, names: Collection[str]) -> None:
-        """Nothing to do: all Secrets of the folder are emitted."""
 
     def refresh(self) -> None:
         with self._reading:

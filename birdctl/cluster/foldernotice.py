@@ -9,16 +9,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from watchdog.events import (
+    DirModifiedEvent,
     FileClosedEvent,
     FileClosedNoWriteEvent,
     FileModifiedEvent,
     FileOpenedEvent,
     FileSystemEvent,
     FileSystemEventHandler,
-    DirModifiedEvent,
 )
 from watchdog.observers import Observer
 from watchdog.observers.api import ObservedWatch
@@ -27,27 +28,42 @@ HALF_WRITTEN = 1.0
 """Seconds after its last write that a file counts as being written when nobody closes it."""
 
 
+@dataclass(frozen=True)
+class _Target:
+    folder: str
+    recursive: bool = False
+
+    def identity(self) -> tuple[int, int] | None:
+        """Which folder it is now: one that was removed and made again needs a new watch."""
+        try:
+            status = Path(self.folder).stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+
 class FolderNotice(FileSystemEventHandler):
     """Calls `notice` from a thread of its own after every change that can matter."""
 
     def __init__(self, path: Path, notice: Callable[[], None]) -> None:
         self._path = path
         self._notice = notice
-        self._watches: dict[tuple[str, tuple[int, int], bool], ObservedWatch] = {}
+        self._watches: dict[tuple[_Target, tuple[int, int]], ObservedWatch] = {}
         self._written: dict[str, float] = {}
         self._observer = Observer()
         self._observer.start()
 
     def watch(self, linked: frozenset[str]) -> bool:
         """Watch what has to be watched now; whether the folder itself could be."""
-        wanted = {(str(self._path.parent.resolve()), False), *((folder, False) for folder in linked)}
-        wanted.add((os.path.realpath(self._path), True))
-        present = {(folder, _identity(folder), recursive) for folder, recursive in wanted if os.path.isdir(folder)}
+        root = _Target(os.path.realpath(self._path), recursive=True)
+        wanted = {root, _Target(str(self._path.parent.resolve())), *map(_Target, linked)}
+        present = {(target, identity) for target in wanted if (identity := target.identity())}
         for gone in self._watches.keys() - present:
             self._observer.unschedule(self._watches.pop(gone))
-        for new in present - self._watches.keys():
-            self._watches[new] = self._observer.schedule(self, new[0], recursive=new[2])
-        return (os.path.realpath(self._path), True) in {(folder, recursive) for folder, _, recursive in self._watches}
+        for target, identity in present - self._watches.keys():
+            watch = self._observer.schedule(self, target.folder, recursive=target.recursive)
+            self._watches[target, identity] = watch
+        return any(target == root for target, _ in self._watches)
 
     def being_written(self) -> frozenset[str]:
         """Files, relative to the folder, that were written to and not closed yet."""
@@ -70,8 +86,3 @@ class FolderNotice(FileSystemEventHandler):
             case FileClosedEvent():
                 self._written.pop(name, None)
         self._notice()
-
-
-def _identity(folder: str) -> tuple[int, int]:
-    status = os.stat(folder)
-    return status.st_dev, status.st_ino

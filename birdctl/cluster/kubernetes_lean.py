@@ -10,7 +10,6 @@ libraries), the whole package is imported instead.
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,5 +75,5 @@ def _bare(name: str) -> ModuleType:
         raise ImportError("the kubernetes package is not installed")
     module = ModuleType(name)
     below = name.split(".")[1:]
-    module.__path__ = [os.path.join(folder, *below) for folder in root.submodule_search_locations]
+    module.__path__ = [str(Path(folder, *below)) for folder in root.submodule_search_locations]
     return module

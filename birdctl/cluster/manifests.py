@@ -55,7 +55,7 @@ class Manifests:
     def linked_folders(self) -> frozenset[str]:
         """Folders outside of this one that hold files read through links."""
         root = os.path.realpath(self.path)
-        targets = {os.path.dirname(os.path.realpath(self.path / name)) for name in self._files}
+        targets = {str((self.path / name).resolve().parent) for name in self._files}
         return frozenset(target for target in targets if target != root and not target.startswith(root + os.sep))
 
     def _read(self, name: str, keep: frozenset[str]) -> File:
@@ -114,13 +114,14 @@ def _lists(files: dict[str, File]) -> dict[type[Object], Replaced]:
             places.setdefault((rejected.type.__name__, rejected.key), []).append(name)
     for key in [key for key, names in places.items() if len(names) > 1]:
         errors[key] = _duplicate(key, places[key])
+    types: tuple[type[Object], ...] = (*ALL_TYPES, Object)
     return {
         type_: Replaced(
             type_,
             tuple(item for key, item in objects.items() if key[0] == type_.__name__ and key not in errors),
             {key[1]: error for key, error in errors.items() if key[0] == type_.__name__},
         )
-        for type_ in (*ALL_TYPES, Object)
+        for type_ in types
     }
 
 

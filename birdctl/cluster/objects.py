@@ -104,7 +104,9 @@ class Condition(Struct, frozen=True, kw_only=True):
     last_transition_time: str = ""
 
 
-class NodeSpec(Struct, frozen=True, kw_only=True, rename={"pod_cidr": "podCIDR", "pod_cidrs": "podCIDRs"}, omit_defaults=True):
+class NodeSpec(
+    Struct, frozen=True, kw_only=True, rename={"pod_cidr": "podCIDR", "pod_cidrs": "podCIDRs"}, omit_defaults=True
+):
     pod_cidr: str = ""
     pod_cidrs: tuple[str, ...] = ()
 
@@ -304,7 +306,7 @@ class NetworkPolicy(Object, frozen=True, kw_only=True):
 
 
 class Secret(Object, frozen=True, kw_only=True):
-    """`data` is base64, `string_data` is plain (write-only: decoding merges it into `data`); neither appears in a repr."""
+    """`data` is base64; `string_data` is plain and write-only, decoding merges it into `data`. Neither is in a repr."""
 
     plural: ClassVar[str] = "secrets"
     namespaced: ClassVar[bool] = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Protocol
 
 from birdctl.cluster.events import Event
@@ -35,10 +35,6 @@ class Source(Protocol):
 
     def start(self, emit: Emit) -> None:
         """Returns at once; `emit` is called from other threads and must not block."""
-
-    def want_secrets(self, names: Collection[str]) -> None:
-        """The Secrets of birdctl's namespace to emit from now on. The first complete list of Secrets comes after the
-        first call; a source that emits all Secrets anyway ignores it."""
 
     def refresh(self) -> None:
         """Blocks until everything written to the source before the call has been emitted. Raises Unavailable."""

@@ -24,7 +24,8 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 class Cluster:
     """Objects by kind and key. A key is dirty when its object came, went, changed in something birdctl reads, became
-    unreadable or readable again."""
+    unreadable or readable again.
+    """
 
     def __init__(self) -> None:
         self._objects: dict[type[Object], dict[str, Object]] = {}

@@ -32,7 +32,7 @@ def open_source(settings: Settings) -> Source:
     from birdctl.cluster.apiclient import ApiClient
     from birdctl.cluster.apiserver import ApiServerSource
 
-    return ApiServerSource(ApiClient.connect(settings.kubeconfig), settings.node, TYPES)
+    return ApiServerSource(ApiClient.connect(settings.kubeconfig), settings.node, TYPES, settings.namespace)
 
 
 def load(settings: Settings) -> Cluster:
@@ -44,4 +44,4 @@ def load(settings: Settings) -> Cluster:
     from birdctl.cluster.apiclient import ApiClient
     from birdctl.cluster.apiserver import load_cluster
 
-    return load_cluster(ApiClient.connect(settings.kubeconfig), settings.node, TYPES)
+    return load_cluster(ApiClient.connect(settings.kubeconfig), settings.node, TYPES, settings.namespace)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from birdctl.errors import BackendError
+from birdctl.errors import BackendError, InputError
 from birdctl.lab.topology import Topology
 
 RUNTIME_DIR = Path("/run/birdctl")
@@ -89,7 +89,9 @@ def labs(runtime_dir: Path = RUNTIME_DIR) -> dict[str, Path]:
 
 
 def nodes(lab: str, runtime_dir: Path = RUNTIME_DIR) -> tuple[LabNode, ...]:
-    """The nodes of a lab, in the topology's order; none when there is no such lab."""
+    """The nodes of a lab, in the topology's order. Raises InputError when there is no such lab."""
+    if not folder(lab, runtime_dir).exists():
+        raise InputError(f"lab {lab}", "", f"is not up; there are {', '.join(labs(runtime_dir)) or 'none'}")
     return tuple(places(lab, _read(folder(lab, runtime_dir)).nodes, runtime_dir).values())
 
 

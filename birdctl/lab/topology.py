@@ -69,15 +69,14 @@ class Topology:
     links: tuple[Link, ...] = ()
 
 
-def load(file: Path) -> Topology:
-    """The topology in `file`. Raises InputError with file, line and field."""
+def load(file: Path, name: str = "") -> Topology:
+    """The topology in `file`, called `name` if that is given. Raises InputError with file, line and field."""
     file = file.absolute()
     top = document.read(file).fields(("name", "topology"), ("mgmt",))
-    for field in ("name", "topology"):
-        if field not in top:
-            raise InputError(str(file), field, "is missing")
+    name = name or _lab_name(file, top)
+    if "topology" not in top:
+        raise InputError(str(file), "topology", "is missing")
     fields = top["topology"].fields(("defaults", "kinds", "groups", "nodes", "links"))
-    name = _name(top["name"])
     levels = merge.levels(*(fields.get(level) for level in ("defaults", "kinds", "groups")))
     if "nodes" not in fields:
         raise top["topology"].error("has no nodes")
@@ -89,14 +88,13 @@ def load(file: Path) -> Topology:
 
 def lab_name(file: Path) -> str:
     """Only the lab's name, so that a lab whose file was spoilt meanwhile can be removed. Raises InputError."""
-    top = document.read(file.absolute()).entries()
+    return _lab_name(file, document.read(file.absolute()).entries())
+
+
+def _lab_name(file: Path, top: Mapping[str, Item]) -> str:
     if "name" not in top:
         raise InputError(str(file), "name", "is missing")
-    return _name(top["name"])
-
-
-def _name(item: Item) -> str:
-    return _checked_name(item, item.text())
+    return _checked_name(top["name"], top["name"].text())
 
 
 def _checked_name(item: Item, name: str) -> str:

@@ -18,4 +18,4 @@ def run(args: argparse.Namespace) -> int:
     from birdctl.lab.topology import load  # noqa: PLC0415
 
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
-    return labs.execute(load(args.file), args.node, command or ["sh"], lab.runtime_dir(args))
+    return labs.execute(load(args.file, args.name), args.node, command or ["sh"], lab.runtime_dir(args))

@@ -15,7 +15,7 @@ def run(args: argparse.Namespace) -> int:
     from birdctl.lab import lab as labs  # noqa: PLC0415 - netlink, only for who needs it
     from birdctl.lab.topology import load  # noqa: PLC0415
 
-    topology = load(args.file)
+    topology = load(args.file, args.name)
     labs.up(topology, lab.runtime_dir(args))
     print(f"lab {topology.name} is up: birdctl show peers --lab {topology.name}")
     return 0

@@ -57,6 +57,7 @@ class ApiClient:
         self._configuration = configuration
         self._pool = pool
         self._pool.connection_pool_kw |= {"socket_options": _KEEPALIVE, "maxsize": 16}
+        _share_tls_context(self._pool.connection_pool_kw)
         self.server: str = configuration.host
 
     @classmethod
@@ -160,6 +161,27 @@ class Watch:
         if connection and connection.sock:
             with suppress(OSError):
                 socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+
+def _share_tls_context(options: dict[str, Any]) -> None:
+    """One TLS context for all connections, in place of one each: certificates are read and parsed once."""
+    from urllib3 import disable_warnings  # noqa: PLC0415 - loaded by the configuration already
+    from urllib3.exceptions import InsecureRequestWarning  # noqa: PLC0415
+    from urllib3.util.ssl_ import create_urllib3_context  # noqa: PLC0415
+
+    authorities, inline, certificate, key = (
+        options.pop(name, None) for name in ("ca_certs", "ca_cert_data", "cert_file", "key_file")
+    )
+    context = create_urllib3_context(cert_reqs=options.get("cert_reqs"))
+    if not context.verify_mode:
+        disable_warnings(InsecureRequestWarning)  # the kubeconfig says insecure-skip-tls-verify: its owner knows
+    if authorities or inline:
+        context.load_verify_locations(cafile=authorities, cadata=inline)
+    elif context.verify_mode:
+        context.load_default_certs()
+    if certificate:
+        context.load_cert_chain(certificate, key)
+    options["ssl_context"] = context
 
 
 @contextmanager

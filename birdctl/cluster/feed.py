@@ -168,7 +168,10 @@ class Feed:
                 self._follow()
             except ApiRefused as error:
                 self._refused(error)
-            except BackendError as error:
+            except (BackendError, msgspec.DecodeError) as error:
+                self._failed(error)
+            except Exception as error:  # a bug must not end the only thread that knows of changes
+                log.exception("watch of %s", self.type.plural)
                 self._failed(error)
 
     def _refused(self, error: ApiRefused) -> None:
@@ -180,7 +183,7 @@ class Feed:
         else:
             self._failed(error)
 
-    def _failed(self, error: BackendError) -> None:
+    def _failed(self, error: Exception) -> None:
         if not self._stopped and self._listed >= self._wanted_list and not self.error:
             log.warning("watch of %s interrupted: %s", self.type.plural, error)
         self.error = str(error)
@@ -221,22 +224,37 @@ class Feed:
             self._changed.notify_all()
 
     def _follow(self) -> None:
+        """Watch until the server ends it, or somebody asks for a new list or the end."""
+        watch = self._open_watch()
+        self.error = ""
+        try:
+            self._take_all(watch)
+        except Unavailable:
+            if not self._stopped and self._listed >= self._wanted_list:
+                raise
+
+    def _open_watch(self) -> Watch:
         query = {
             **self._selector,
             "resourceVersion": self._version,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(random.randint(*WATCH_TIME)),  # noqa: S311 - jitter, no secret
         }
-        watch = self._client.watch(
-            path_of(self.type, namespace=self._namespace), query=query, accept=_accept(self.type), silence=SILENCE
-        )
+        path = path_of(self.type, namespace=self._namespace)
+        watch = self._client.watch(path, query=query, accept=_accept(self.type), silence=SILENCE)
         with self._changed:
             self._watch = watch
             if self._stopped or self._listed < self._wanted_list:
-                self._interrupt()
-        self.error, self._wait = "", FIRST_WAIT
+                watch.close()
+        return watch
+
+    def _take_all(self, watch: Watch) -> None:
+        heard = False
         for line in watch:
             self._take(_watch_event.decode(line))
+            heard, self._wait = True, FIRST_WAIT
+        if not heard:
+            raise Unavailable("the server ended the watch without a word")
 
     def _take(self, event: _WatchEvent) -> None:
         if event.type == "ERROR":

@@ -6,11 +6,9 @@ Exit code 2: done, but objects were left out; the lines on stderr say why.
 from __future__ import annotations
 
 import argparse
-import os
 
 from birdctl.cli import parser as parsers
-from birdctl.cli.plan import show_problems
-from birdctl.settings import Settings
+from birdctl.cli.plan import reconciler_of, show_problems
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,11 +17,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from birdctl.reconcile import oneshot  # noqa: PLC0415 - the help needs none of it
-
-    result = oneshot.once(Settings.load(args, os.environ), force=args.force)
-    show_problems(result.plan.problems)
+    reconciler = reconciler_of(args)
+    prepared = reconciler.prepare()
+    show_problems(prepared.plan.problems)
+    result = reconciler.carry_out(prepared, force=args.force)
     print(result.plan.text())
-    if result.commit and result.commit.changed:
+    if result.commit.changed:
         print(f"{result.plan.node}: BIRD runs {result.commit.digest}, read back after {result.commit.seconds:.3f} s")
     return 2 if result.plan.problems else 0

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from birdctl.cli import parser as parsers
 from birdctl.cli import places
 from birdctl.cli.age import age
-from birdctl.cli.output import View, add_form, one_row
+from birdctl.cli.output import View, add_form
 from birdctl.cli.tables import Column
 from birdctl.observe.views import View as Item
 from birdctl.routing.history import HistoryEntry
@@ -40,7 +40,6 @@ VIEW: View[Version, Version] = View(
     kind="HistoryList",
     what="earlier configurations",
     columns=COLUMNS,
-    rows=one_row,
     name=lambda each: f"configuration/{each.number}",
 )
 

@@ -14,36 +14,47 @@ from birdctl.cli import tables
 from birdctl.cli.tables import Column
 from birdctl.cluster.bgp import API_VERSION
 
-T = TypeVar("T", bound=msgspec.Struct)
+T = TypeVar("T")
 R = TypeVar("R")
 
 FORMS = ("table", "wide", "json", "yaml", "name")
 
 
-@dataclass(frozen=True, slots=True)
+def _one_row(item: Any, _wide: bool) -> tuple[Any]:
+    return (item,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class View(Generic[T, R]):
     """How a list of items is shown.
 
-    `what`: its items in a sentence, as "peers"; `rows`: the table's rows of one item, given whether the table is wide;
-    `name`: the item for scripts, as `peer/node-a/tor1`; `steady`: the item less what changes every second.
+    `what`: its items in a sentence, as "peers"; `name`: the item for scripts, as `peer/node-a/tor1`; `rows`: the
+    table's rows of one item, given whether the table is wide; `steady`: the item less what changes every second.
     """
 
     kind: str
     what: str
-    columns: Sequence[Column[R]]
-    rows: Callable[[T, bool], Iterable[R]]
     name: Callable[[T], str]
+    columns: Sequence[Column[R]] = ()
+    rows: Callable[[T, bool], Iterable[R]] = _one_row
     steady: Callable[[T], object] = lambda item: item
 
     def text(self, items: Sequence[T], form: str, *, headers: bool = True) -> str:
         """The whole answer in one of FORMS."""
         if form in ("json", "yaml"):
-            return document({"apiVersion": API_VERSION, "kind": self.kind, "items": msgspec.to_builtins(items)}, form)
+            return document(self.document(items), form)
         if form == "name":
             return "\n".join(self.name(item) for item in items)
-        wide = form == "wide"
+        return "\n".join(self.table(items, wide=form == "wide", headers=headers)) if items else ""
+
+    def table(self, items: Sequence[T], *, wide: bool, headers: bool) -> list[str]:
+        """The lines for a person."""
         rows = [row for item in items for row in self.rows(item, wide)]
-        return "\n".join(tables.lines(self.columns, rows, wide=wide, headers=headers)) if rows else ""
+        return tables.lines(self.columns, rows, wide=wide, headers=headers)
+
+    def document(self, items: Sequence[T]) -> dict[str, Any]:
+        """The answer as one value."""
+        return {"apiVersion": API_VERSION, "kind": self.kind, "items": msgspec.to_builtins(items)}
 
     def print(self, items: Sequence[T], form: str, *, headers: bool = True) -> None:
         """The answer on stdout, or on stderr that there is nothing."""
@@ -51,11 +62,6 @@ class View(Generic[T, R]):
             print(text, flush=True)
         else:
             print(f"no {self.what}", file=sys.stderr)
-
-
-def one_row(item: T, _wide: bool) -> tuple[T]:
-    """`rows` of a view with one row for each item."""
-    return (item,)
 
 
 def document(value: dict[str, Any], form: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from birdctl.errors import BackendError, BirdctlError, InputError
+from birdctl.reconcile import control
 from birdctl.routing import inventory
 from birdctl.routing.commit import BirdBackend
 from birdctl.routing.inventory import Inventory
@@ -67,14 +68,14 @@ def here(args: argparse.Namespace) -> Place:
 
 
 def of_lab(lab: str, runtime_dir: Path) -> tuple[Place, ...]:
-    """Every node of a running lab. Raises InputError for an unknown one."""
+    """The nodes of a running lab on which birdctl or BIRD was started. Raises InputError for an unknown lab."""
     from birdctl.lab import record  # noqa: PLC0415 - only a lab pays for it
 
     found = record.nodes(lab, runtime_dir)
     if not found:
         known = ", ".join(record.labs(runtime_dir))
         raise InputError("--lab", "", f"there is no lab {lab!r}; " + (f"known are {known}" if known else "none is up"))
-    return tuple(
+    places = (
         Place(
             node=node.name,
             runtime_dir=node.runtime_dir,
@@ -84,6 +85,7 @@ def of_lab(lab: str, runtime_dir: Path) -> tuple[Place, ...]:
         )
         for node in found
     )
+    return tuple(place for place in places if place.has_bird or control.socket_path(place.runtime_dir).exists())
 
 
 def named(places: Sequence[Place], nodes: Sequence[str]) -> tuple[Place, ...]:

@@ -9,10 +9,14 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from birdctl.cli import parser as parsers
 from birdctl.cli.output import add_form, document
 from birdctl.settings import Settings
+
+if TYPE_CHECKING:
+    from birdctl.reconcile.reconciler import Reconciler
 
 SOMETHING_TO_DO = 4
 
@@ -24,12 +28,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from birdctl.reconcile import oneshot  # noqa: PLC0415 - the help needs none of it
-
-    plan = oneshot.plan_only(Settings.load(args, os.environ))
+    plan = reconciler_of(args).prepare().plan
     show_problems(plan.problems)
     print(plan.text() if args.output == "text" else document(plan.document(), args.output))
     return SOMETHING_TO_DO if args.exit_code and plan.changes else 0
+
+
+def reconciler_of(args: argparse.Namespace) -> Reconciler:
+    """One over the objects as they are now. Raises Unavailable when their source is not there."""
+    from birdctl.reconcile import reconciler, sources  # noqa: PLC0415 - the help needs none of it
+
+    settings = Settings.load(args, os.environ)
+    return reconciler.Reconciler(settings, sources.load(settings))
 
 
 def show_problems(problems: Iterable[object]) -> None:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from birdctl.cli import lab
-from birdctl.cli.output import View, add_form, one_row
+from birdctl.cli.output import View, add_form
 from birdctl.cli.tables import Column
 from birdctl.lab import record
 from birdctl.observe.views import View as Item
@@ -28,9 +28,7 @@ COLUMNS: tuple[Column[Lab], ...] = (
     Column("FILE", lambda each: each.file),
 )
 
-VIEW: View[Lab, Lab] = View(
-    kind="LabList", what="labs", columns=COLUMNS, rows=one_row, name=lambda each: f"lab/{each.lab}"
-)
+VIEW: View[Lab, Lab] = View(kind="LabList", what="labs", columns=COLUMNS, name=lambda each: f"lab/{each.lab}")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,9 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
-
-import msgspec
 
 from birdctl.cli import parser as parsers
 from birdctl.cli import places
@@ -19,17 +18,22 @@ from birdctl.cli.places import Place
 from birdctl.errors import BirdctlError, Unavailable
 from birdctl.settings import Settings
 
-T = TypeVar("T", bound=msgspec.Struct)
+T = TypeVar("T")
 
 _PERIOD = 1.0  # seconds between two looks of --watch
 
 
 @dataclass(frozen=True, slots=True)
 class Reader(Generic[T]):
-    """How the items of one view are read from a node, and from the API server where it has them."""
+    """How the items of one view are read from a node, and from the API server where it has them.
+
+    `shortfall`: the line that says what an item lacks, "" for a whole one; `on`: its node.
+    """
 
     node: Callable[[Place], Iterable[T]]
     cluster: Callable[[Settings], Iterable[T]] | None = None
+    shortfall: Callable[[T], str] = lambda _: ""
+    on: Callable[[T], str] = attrgetter("node")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,26 +61,37 @@ def run(args: argparse.Namespace, view: View[T, Any], reader: Reader[T]) -> int:
 
 
 def gather(args: argparse.Namespace, reader: Reader[T]) -> tuple[list[T], list[str]]:
-    """The items, and one line per node that did not answer. Raises BirdctlError when none did."""
+    """The items, and one line for each node whose answer is missing or partial. Raises BirdctlError without any."""
     settings = Settings.load(args, os.environ)
     if args.lab:
-        return _from(places.named(places.of_lab(args.lab, settings.runtime_dir), args.nodes), reader.node)
+        found = places.named(places.of_lab(args.lab, settings.runtime_dir), args.nodes)
+        items, failures = _ask(found, reader.node)
+    elif _is_local(args, settings):
+        items, failures = list(reader.node(places.local(settings))), []
+    else:
+        items, failures = _ask_cluster(args, settings, reader), []
+    return items, [*failures, *filter(None, map(reader.shortfall, items))]
+
+
+def _is_local(args: argparse.Namespace, settings: Settings) -> bool:
+    """Nothing asks for the API server, and there is or was a BIRD here or no other place to ask."""
     place = places.local(settings)
-    asked_cluster = args.all_nodes or hasattr(args, "kubeconfig") or bool(set(args.nodes) - {place.node})
-    if not asked_cluster and (place.has_bird or not settings.kubeconfig):
-        return _from((place,), reader.node)
-    if reader.cluster is None:
-        raise Unavailable("the API server does not have this: run it on the node, or with --lab")
-    return [item for item in reader.cluster(settings) if not args.nodes or item.node in args.nodes], []  # type: ignore[attr-defined]
+    if args.all_nodes or hasattr(args, "kubeconfig") or set(args.nodes) - {place.node}:
+        return False
+    return place.has_bird or not settings.kubeconfig
 
 
-def _from(found: tuple[Place, ...], read: Callable[[Place], Iterable[T]]) -> tuple[list[T], list[str]]:
-    if len(found) == 1:
-        return list(read(found[0])), []
+def _ask(found: tuple[Place, ...], read: Callable[[Place], Iterable[T]]) -> tuple[list[T], list[str]]:
     items, failures = places.ask_all(found, read)
     if failures and len(failures) == len(found):
         raise Unavailable("; ".join(failures))
     return items, failures
+
+
+def _ask_cluster(args: argparse.Namespace, settings: Settings, reader: Reader[T]) -> list[T]:
+    if reader.cluster is None:
+        raise Unavailable("only a node itself knows this: run it there, or with --lab")
+    return [item for item in reader.cluster(settings) if not args.nodes or reader.on(item) in args.nodes]
 
 
 def report(failures: Iterable[str]) -> None:

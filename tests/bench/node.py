@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from birdctl.errors import Unavailable
 from birdctl.routing.bird import BirdSocket
 from tests.bench.network import Network, inside, ip
 from tests.bench.objects import node_name, pod_cidr
@@ -16,6 +17,15 @@ from tests.polling import eventually
 
 BIRDCTL = Path(sys.executable).parent / "birdctl"
 BOOTSTRAP = Path(__file__).parents[2] / "bird-templates/bootstrap.conf"
+
+
+def answers(socket: Path) -> bool:
+    """A BIRD with this control socket is there."""
+    try:
+        BirdSocket(socket).close()
+    except Unavailable:
+        return False
+    return True
 
 
 class Node:
@@ -53,7 +63,7 @@ class Node:
         shutil.copy(BOOTSTRAP, self.config)
         command: list[str | Path] = ["bird", "-f", "-R", "-c", self.config, "-s", self.socket]
         self.bird = self._network.start(command, on=self.name, log=self.folder / "bird.log")
-        eventually(self.socket.exists)
+        eventually(lambda: answers(self.socket))
 
     def start_agent(self, source: Sequence[str | Path]) -> float:
         """Starts the agent on a source (`--kubeconfig FILE` or `--manifests DIR`). Returns when (monotonic)."""
@@ -91,9 +101,6 @@ class Node:
         pod = self.prefix.replace(".0/24", ".1")
         ip(["link add pods type bridge", f"addr add {pod}/24 dev pods", "link set pods up"], self.name)
         return pod
-
-    def control(self) -> BirdSocket:
-        return BirdSocket(self.socket)
 
     def started_sessions(self) -> dict[str, str]:
         """Since when each BGP session is Established, by protocol."""

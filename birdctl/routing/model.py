@@ -216,6 +216,14 @@ class BirdConfig:
         return any(session.bfd for session in self.sessions)
 
     @property
+    def kernel_scan_time(self) -> int:
+        """Seconds between looks at the kernel's routes.
+
+        BIRD 3 (3.1.7) deletes a merged route whose recursive next hop moved, until it looks again.
+        """
+        return 2 if self.version >= (3,) else 20
+
+    @property
     def has_authentication(self) -> bool:
         """BIRD's grammar has `authentication`, and warns about a password without it."""
         return self.version >= (2, 17)

@@ -31,7 +31,7 @@ class Effect(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ProtocolImpact:
+class SessionImpact:
     """One protocol's fate. `causes`: the statements that changed ("hold time 90 -> 9"), also those without effect."""
 
     protocol: str
@@ -56,8 +56,8 @@ class Impact:
     """
 
     known: bool
-    sessions: tuple[ProtocolImpact, ...]
-    others: tuple[ProtocolImpact, ...]
+    sessions: tuple[SessionImpact, ...]
+    others: tuple[SessionImpact, ...]
     added: tuple[OriginatedPrefix, ...]
     withdrawn: tuple[OriginatedPrefix, ...]
     moved: tuple[OriginatedPrefix, ...]
@@ -155,17 +155,17 @@ class _Comparison:
         self._new = new
         self._symbols = _changed_symbols(old.symbols(), new.symbols())
 
-    def protocols(self, kind: str) -> Iterator[ProtocolImpact]:
+    def protocols(self, kind: str) -> Iterator[SessionImpact]:
         """What happens to each protocol of one type, by name."""
         old, new = self._old.protocols(kind), self._new.protocols(kind)
         for name in sorted(old.keys() | new.keys()):
             if name not in old:
-                yield ProtocolImpact(name, Effect.NEW)
+                yield SessionImpact(name, Effect.NEW)
             elif name not in new:
-                yield ProtocolImpact(name, Effect.REMOVED)
+                yield SessionImpact(name, Effect.REMOVED)
             else:
                 changes = [*self._router_id(kind), *self._changes(kind, old[name], new[name])]
-                yield ProtocolImpact(
+                yield SessionImpact(
                     name, _combined(effect for effect, _ in changes), tuple(cause for _, cause in changes)
                 )
 

@@ -61,7 +61,9 @@ protocol bgp node_silent from mesh { local 10.0.0.1 as 64512; neighbor 10.0.0.99
 protocol bgp node_refused from mesh {
   local 10.0.0.1 as 64512; neighbor 10.0.0.2 port 7 as 64512; multihop; connect delay time 1;
 }
-protocol bgp node_wrong_as from mesh { local 10.0.0.14 as 64512; neighbor 10.0.0.15 as 65009; multihop; error wait time 60, 60; }
+protocol bgp node_wrong_as from mesh {
+  local 10.0.0.14 as 64512; neighbor 10.0.0.15 as 65009; multihop; error wait time 60, 60;
+}
 protocol bgp node_off from mesh { disabled; local 10.0.0.1 as 64512; neighbor 10.0.0.31 as 64512; multihop; }
 protocol bgp node_down_limit from plain {
   local 10.0.0.16 as 64512; neighbor 10.0.0.17 as 65001; multihop;
@@ -123,6 +125,14 @@ protocol bgp reflector {
 }
 """
 
+# So many that their End-of-RIB comes noticeably later than the session.
+MANY = f"""
+protocol static many {{
+  ipv4;
+  {"".join(f"route 20.{number >> 8}.{number & 255}.0/24 blackhole;" for number in range(60_000))}
+}}
+"""
+
 HERE = "10.0.0.1/24,10.0.0.11/24,10.0.0.14/24,10.0.0.16/24,10.0.0.18/24,2001:db8::1/64,fe80::1/64"
 THERE = "10.0.0.2/24,10.0.0.12/24,10.0.0.15/24,10.0.0.17/24,10.0.0.19/24,10.0.0.22/24,2001:db8::2/64,fe80::2/64"
 
@@ -173,13 +183,17 @@ def record(program: BirdProgram, peer_program: BirdProgram) -> None:
         try:
             client.start(CLIENT)
             peer.start(PEER)
-            _record(subject, peer, FOLDER / str(program))
+            _record(subject, FOLDER / str(program))
+            for each in (subject, peer):
+                each.kill()
+            peer.start(PEER + MANY)
+            _record_recovery(subject, FOLDER / str(program))
         finally:
             for each in (subject, peer, client):
                 each.kill()
 
 
-def _record(subject: Bird, peer: Bird, into: Path) -> None:
+def _record(subject: Bird, into: Path) -> None:
     into.mkdir(exist_ok=True)
     text = SUBJECT.replace("AUTHENTICATION", "authentication md5;" if subject.program.version >= (2, 17) else "")
     subject.start(text)
@@ -200,12 +214,24 @@ def _record(subject: Bird, peer: Bird, into: Path) -> None:
         "configure-undo": "configure undo",
         "configure-undo-again": "configure undo",
     }.items():
-        (into / f"{name}.txt").write_bytes(raw(subject, command).replace(str(subject.config.parent).encode(), b"/etc/bird"))
-    subject.kill()
-    peer.kill()
-    subject.start(text, "-R")
-    (into / "status-recovering.txt").write_bytes(raw(subject, "show status"))
-    (into / "protocols-all-recovering.txt").write_bytes(raw(subject, "show protocols all"))
+        (into / f"{name}.txt").write_bytes(
+            raw(subject, command).replace(str(subject.config.parent).encode(), b"/etc/bird")
+        )
+    subject.config.write_text(text)
+
+
+def _record_recovery(subject: Bird, into: Path) -> None:
+    subject.start(None, "-R")
+    for name in ("status", "protocols-all"):
+        (into / f"{name}-recovering.txt").write_bytes(raw(subject, READS[name]))
+    waiting = eventually(lambda: _waiting(raw(subject, "show protocols all")), 20, pause=0.001)
+    (into / "protocols-all-waiting.txt").write_bytes(waiting)
+
+
+def _waiting(protocols: bytes) -> bytes | None:
+    """`node_both` is Established and has not seen the End-of-RIB yet."""
+    session = protocols.partition(b"node_both ")[2].partition(b"node_limit ")[0]
+    return protocols if b"Established" in session and b"GR recovery:    waiting" in session else None
 
 
 def _same(bird: Bird, text: str) -> Path:

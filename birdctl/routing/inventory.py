@@ -33,7 +33,8 @@ class SessionNames(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inventory(msgspec.Struct, frozen=True, kw_only=True):
-    """`sessions` by protocol; `originated`: protocol -> prefix -> source (`pod`, `clusterIP`, …)."""
+    """`sessions` by protocol; `originated`: protocol -> prefix -> source (`pod`, `clusterIP`, …); `origins`: protocol ->
+    what its prefixes come from ("Node a")."""
 
     node: str
     digest: str
@@ -41,6 +42,7 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     router_id: str
     sessions: dict[str, SessionNames] = {}
     originated: dict[str, dict[str, str]] = {}
+    origins: dict[str, str] = {}
 
 
 def from_config(config: BirdConfig, digest: str) -> Inventory:
@@ -52,6 +54,7 @@ def from_config(config: BirdConfig, digest: str) -> Inventory:
         router_id=config.router_id,
         sessions={each.name: _names(each) for each in config.sessions},
         originated={each.name: _sources(each) for each in config.originated},
+        origins={each.name: each.origin for each in config.originated},
     )
 
 

@@ -1,4 +1,4 @@
-"""What the agent counts while it works: plain numbers, so that counting costs nothing. `metrics` turns them into text."""
+"""What the agent counts while it works, as plain numbers; `metrics` turns them into text."""
 
 from __future__ import annotations
 
@@ -24,18 +24,12 @@ class Histogram:
 
 @dataclass(slots=True)
 class Counters:
-    """`passes` by result: changed, unchanged, refused, failed. `flaps` by external peer."""
+    """`passes` by result: changed, unchanged, refused, failed. `flaps` by external peer. `reaction_seconds` are from the
+    change of an object to its effect read back from BIRD.
+    """
 
     passes: Counter[str] = field(default_factory=Counter)
+    pass_seconds: Histogram = field(default_factory=Histogram)
     commit_seconds: Histogram = field(default_factory=Histogram)
     reaction_seconds: Histogram = field(default_factory=Histogram)
     flaps: Counter[str] = field(default_factory=Counter)
-
-    def passed(self, result: str, seconds: float | None) -> None:
-        self.passes[result] += 1
-        if seconds is not None:
-            self.commit_seconds.observe(seconds)
-
-    def reacted(self, seconds: float) -> None:
-        """From the change of an object to its effect read back from BIRD."""
-        self.reaction_seconds.observe(seconds)

@@ -16,18 +16,19 @@ _BFD_WORDS: dict[str, BfdWord] = {"up": "up", "down": "down", "admindown": "down
 
 def peers(inventory: Inventory, sessions: Iterable[SessionState], bfd: Iterable[BfdState] = ()) -> tuple[Peer, ...]:
     """One view per session of BIRD, by peer's name. A session that is not in the inventory was not made by birdctl: it
-    goes by its protocol's name, as an external peer."""
+    goes by its protocol's name, as an external peer.
+    """
     words = {str(each.address): _BFD_WORDS.get(each.state, "none") for each in bfd}
     views = [_peer(inventory.node, each, inventory.sessions.get(each.protocol), words) for each in sessions]
     return tuple(sorted(views, key=lambda each: (each.peer, each.protocol)))
 
 
 def _peer(node: str, state: SessionState, names: SessionNames | None, words: dict[str, BfdWord]) -> Peer:
-    address = str(state.address) if state.address else names and names.address
+    address = str(state.address) if state.address else names.address if names else None
     return Peer(
         node=node,
         peer=names.peer if names else state.protocol,
-        type=cast(PeerKind, str(names.type)) if names else "external",
+        type=cast("PeerKind", str(names.type)) if names else "external",
         state=state.state,
         protocol=state.protocol,
         address=address,
@@ -51,7 +52,7 @@ def _families(state: SessionState, names: SessionNames | None) -> dict[str, Fami
             filtered=each.filtered,
             accepted=each.accepted,
             advertised=each.advertised,
-            limit=each.limit or limits.get(each.family.label, UNSET),
+            limit=limits.get(each.family.label, UNSET) if each.limit is None else each.limit,
         )
         for each in state.channels
     }

@@ -18,20 +18,21 @@ from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
-from birdctl.cluster.bgp import BGPPeer
 from birdctl.cluster.events import Event
 from birdctl.cluster.source import Source
 from birdctl.cluster.store import Cluster
 from birdctl.errors import BackendError, BirdctlError, Unavailable, UnsafePlan
 from birdctl.observe.counters import Counters
-from birdctl.observe.peers import peers
+from birdctl.observe.sight import see
+from birdctl.observe.state import State, document
 from birdctl.reconcile.backoff import Backoff
 from birdctl.reconcile.inbox import Inbox
 from birdctl.reconcile.reconciler import Prepared, Reconciler
-from birdctl.reconcile.state import Sight, State, document
 from birdctl.reconcile.watch import BirdWatch, Look
+from birdctl.routing import inventory as inventories
 from birdctl.routing.commit import BirdBackend
 from birdctl.routing.inventory import Inventory
+from birdctl.routing.model import PeerType
 from birdctl.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -61,28 +62,26 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Adopt:
-    """Settings that changed; everything is compiled afresh."""
+class Call:
+    """Something to do in the loop's thread."""
 
-    settings: Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    pass
+    function: Callable[[], None]
 
 
-Message = Arrived | Request | Adopt | Stop
+Message = Arrived | Request | Call
 
 
 class Agent:
     """Runs from `run()` until `stop()`; sessions and routes stay when it ends, however it ends.
 
-    `on_pass` is called after every pass, from the loop's thread; it must not block.
+    `after_turn` is called in the loop's thread and must not block.
     """
 
-    def __init__(self, settings: Settings, source: Source, counters: Counters) -> None:
+    def __init__(
+        self, settings: Settings, source: Source, counters: Counters, after_turn: Callable[[State], None]
+    ) -> None:
         self._settings = settings
+        self._after_turn = after_turn
         self._source = source
         self._counters = counters
         self._cluster = Cluster()
@@ -97,23 +96,35 @@ class Agent:
         self._look_at = 0.0
         self._look: Look | None = None
         self._running = True
-        self.on_state: Callable[[State], None] = lambda _: None
-        self.state = State(node=settings.node, source=source.kind, patience=settings.commit_timeout + 30)
+        self.state = State(
+            node=settings.node,
+            inventory=inventories.read(settings.runtime_dir)
+            or Inventory(node=settings.node, digest="", version=(), router_id=""),
+            source=source.kind,
+            patience=settings.commit_timeout + 30,
+        )
 
     # What other threads call.
 
     def emit(self, event: Event) -> None:
         self._inbox.post(Arrived(event, time.monotonic()))
 
-    def adopt(self, settings: Settings) -> None:
-        self._inbox.post(Adopt(settings))
+    def call(self, function: Callable[[], None]) -> None:
+        """Has the loop's thread do something."""
+        self._inbox.post(Call(function))
 
     def stop(self) -> None:
-        self._inbox.post(Stop())
+        self.call(self._stop)
+
+    @property
+    def backend(self) -> BirdBackend:
+        """To read from BIRD; only passes commit."""
+        return self._reconciler.backend
 
     def sync(self, timeout: float) -> Mapping[str, Any]:
         """The status once everything written to the source before the call is applied and read back, or when `timeout`
-        seconds are over."""
+        seconds are over.
+        """
         self._source.refresh()
         return self._ask("sync", timeout)
 
@@ -141,7 +152,7 @@ class Agent:
                 self._pass()
             self._answer()
             self._note(heartbeat=time.monotonic(), source_error=self._source.error)
-            self.on_state(self.state)
+            self._after_turn(self.state)
         self._watch.close()
 
     @property
@@ -156,10 +167,9 @@ class Agent:
         if self._can_pass:
             deadlines += [self._due, self._recheck]
         pause = max(0.0, min(deadlines) - time.monotonic())
-        connection = self._watch.connection
-        readable, _, _ = select.select([self._inbox, *([connection] if connection else [])], [], [], pause)
-        if connection in readable:
-            self._look_at = 0.0  # closed by BIRD: nothing else is sent unasked
+        sources = [self._inbox.fileno(), *self._watch.filenos()]
+        if set(select.select(sources, [], [], pause)[0]) & set(self._watch.filenos()):
+            self._look_at = 0.0  # BIRD closed the connection: it sends nothing unasked
 
     def _take_in(self) -> None:
         arrivals = []
@@ -171,12 +181,9 @@ class Agent:
                 case Request():
                     self._requests.append(message)
                     self._look_at = 0.0
-                case Adopt(settings):
-                    self._adopt(settings)
-                case Stop():
-                    self._running = False
+                case Call(function):
+                    function()
         if self._reconciler.take_in():
-            self._want_secrets()
             self._changed_at = self._changed_at or min(arrivals)
             self._due = min(self._due, time.monotonic() + LINGER_SECONDS)
             self._note(dirty=True)
@@ -184,13 +191,11 @@ class Agent:
         if not self.state.synced and self._cluster.synced(self._source.types):
             self._note(synced=True)
 
-    def _want_secrets(self) -> None:
-        """Secrets are read by name, and the names are in the peers."""
-        if self._cluster.synced([BGPPeer]):
-            references = (each.spec.password_secret for each in self._cluster.objects(BGPPeer).values())
-            self._source.want_secrets({each.name for each in references if each})
+    def _stop(self) -> None:
+        self._running = False
 
-    def _adopt(self, settings: Settings) -> None:
+    def adopt(self, settings: Settings) -> None:
+        """Goes on with other settings, everything compiled afresh. To be called in the loop's thread."""
         self._settings = settings
         self._reconciler.adopt(settings)
         self._due = 0.0
@@ -218,12 +223,25 @@ class Agent:
 
     def _see(self, before: Look | None, look: Look) -> None:
         """Reads everything when sessions changed or are still coming up, and once in a while for the counts."""
-        changed = before is None or before.established != look.established
+        known = before.established if before else frozenset()
+        changed = known != look.established
+        if changed:
+            self._tell_sessions(known, look.established)
         if changed and self.state.refused:
             self._due = 0.0  # a refusal protects sessions that are up
         sight = self.state.sight
         if changed or not self.state.ready or sight is None or time.monotonic() - sight.at > SIGHT_SECONDS:
-            self._note(sight=see(self._reconciler.backend, self.state.inventory))
+            self._note(sight=see(self.backend, self.state.inventory))
+
+    def _tell_sessions(self, before: frozenset[str], now: frozenset[str]) -> None:
+        """One line in the log for those that came up, one for those that went down."""
+        sessions = self.state.inventory.sessions
+        for word, protocols in (("up", now - before), ("down", before - now)):
+            if names := sorted(sessions[each].peer for each in protocols if each in sessions):
+                log.info("sessions %s: %s (%d of %d Established)", word, ", ".join(names), len(now), len(sessions))
+        for protocol in before - now:
+            if protocol in sessions and sessions[protocol].type == PeerType.EXTERNAL:
+                self._counters.flaps[sessions[protocol].peer] += 1
 
     def _pass(self) -> None:
         started = time.monotonic()
@@ -244,14 +262,16 @@ class Agent:
         if plan.changes:
             log.info("%s", plan.summary())
         if plan.changes or self.state.last_sync is None:
-            self._reconciler.carry_out(prepared)
+            result = self._reconciler.carry_out(prepared)
+            self._counters.commit_seconds.observe(result.commit.seconds)
         self._succeeded(prepared, time.monotonic() - started)
 
     def _succeeded(self, prepared: Prepared, seconds: float) -> None:
         now = time.monotonic()
-        self._counters.passed("changed" if prepared.plan.changes else "unchanged", seconds)
+        self._counters.passes["changed" if prepared.plan.changes else "unchanged"] += 1
+        self._counters.pass_seconds.observe(seconds)
         if self._changed_at is not None:
-            self._counters.reacted(now - self._changed_at)
+            self._counters.reaction_seconds.observe(now - self._changed_at)
             self._changed_at = None
         self._backoff.reset()
         self._due = now + self._settings.resync_period
@@ -269,7 +289,7 @@ class Agent:
     def _failed(self, error: BirdctlError) -> None:
         """A refusal waits for a change; everything else is tried again."""
         refused = isinstance(error, UnsafePlan)
-        self._counters.passed("refused" if refused else "failed", None)
+        self._counters.passes["refused" if refused else "failed"] += 1
         self._due = time.monotonic() + (self._settings.resync_period if refused else self._backoff.next())
         if str(error) != self.state.error:
             log.error("%s", error)
@@ -293,17 +313,6 @@ class Agent:
             return self._reconciler.prepare().plan.document()
         except BirdctlError as error:
             return {"error": str(error)}
-
-
-def see(backend: BirdBackend, inventory: Inventory | None) -> Sight | None:
-    """Everything BIRD says now; None when it does not answer."""
-    try:
-        status, sessions = backend.status(), backend.sessions()
-        bfd = backend.bfd() if inventory and any(each.bfd for each in inventory.sessions.values()) else ()
-    except BackendError:
-        return None
-    views = peers(inventory, sessions, bfd) if inventory else ()
-    return Sight(status=status, sessions=sessions, bfd=bfd, peers=views, at=time.monotonic())
 
 
 def _monotonic(moment: float | None) -> float:

@@ -19,6 +19,7 @@ from birdctl.errors import BackendError, BirdctlError, Unavailable
 Handler = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 _LONGEST_REQUEST = 64 * 1024
+_GRACE = 2.0  # seconds for the agent to say that `timeout` is over
 _PATIENCE = 5.0  # seconds that a client may take to send its line
 
 
@@ -26,15 +27,16 @@ def socket_path(runtime_dir: Path) -> Path:
     return runtime_dir / "agent.sock"
 
 
-def ask(runtime_dir: Path, request: str, *, timeout: float = 5.0, **arguments: Any) -> dict[str, Any]:
+def ask(runtime_dir: Path, request: str, *, timeout: float = 5.0) -> dict[str, Any]:
     """The running agent's reply. Raises Unavailable when no agent answers within `timeout` seconds, BackendError with
-    the agent's words when it answers with an error."""
+    the agent's words when it answers with an error.
+    """
     path = socket_path(runtime_dir)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(timeout)
+        connection.settimeout(timeout + _GRACE)
         try:
             connection.connect(str(path))
-            connection.sendall(msgspec.json.encode({"request": request, **arguments}) + b"\n")
+            connection.sendall(msgspec.json.encode({"request": request, "timeout": timeout}) + b"\n")
             reply: dict[str, Any] = msgspec.json.decode(_read_line(connection))
         except TimeoutError:
             raise Unavailable(f"the agent did not answer {request!r} within {timeout:g} s") from None

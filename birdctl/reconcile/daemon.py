@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from birdctl.errors import InputError
+from birdctl.errors import BackendError, InputError
+from birdctl.observe import health
 from birdctl.observe.counters import Counters
+from birdctl.observe.sight import Sight, see
+from birdctl.observe.state import State, document
 from birdctl.reconcile.agent import Agent
 from birdctl.reconcile.control import ControlServer
 from birdctl.reconcile.sources import open_source
-from birdctl.reconcile.state import State, document
 from birdctl.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -25,52 +30,123 @@ log = logging.getLogger(__name__)
 Loader = Callable[[], Settings]
 """Reads the settings afresh."""
 
+SETTLING_SECONDS = 2.0
+"""HTTP starts after the first pass, or this late when there is none: probes must be answered."""
+FRESH_SECONDS = 2.0
+"""A scrape asks BIRD itself when what the agent saw is older."""
+
 
 def run(settings: Settings, load: Loader) -> None:
-    """Runs the agent until a signal ends it. `load` reads the settings afresh. Raises BirdctlError when it cannot start."""
-    daemon = _Daemon(settings, load)
-    daemon.run()
+    """Runs the agent until SIGTERM or SIGINT; `load` reads the settings afresh.
+
+    Raises InputError for settings that make no agent, BackendError without its socket.
+    """
+    if not settings.run_router:
+        raise InputError("--run-router", "", "false leaves the agent nothing to do")
+    _Daemon(settings, load).run()
 
 
 class _Daemon:
     def __init__(self, settings: Settings, load: Loader) -> None:
         self._settings = settings
         self._load = load
+        self._files = _signature(settings)
+        self._started = time.monotonic()
+        self._settled = False
         self._counters = Counters()
         self._source = open_source(settings)
-        self._agent = Agent(settings, self._source, self._counters)
-        self._control = ControlServer(
-            settings.runtime_dir,
-            {"status": self._status, "sync": self._sync, "plan": self._plan},
-        )
+        self._agent = Agent(settings, self._source, self._counters, self._after_turn)
+        handlers = {"status": self._status, "sync": self._sync, "plan": self._plan}
+        self._control = ControlServer(settings.runtime_dir, handlers)
 
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._agent.stop())
-        signal.signal(signal.SIGHUP, lambda *_: self._reload())
+        signal.signal(signal.SIGHUP, lambda *_: self._agent.call(self._reload))
         self._source.start(self._agent.emit)
         self._control.start()
         try:
             self._agent.run()
         finally:
             self._control.stop()
+        log.info("stopped; BIRD goes on with what it has")
+
+    # In the loop's thread.
+
+    def _after_turn(self, state: State) -> None:
+        if _signature(self._settings) != self._files:
+            self._reload()
+        if not self._settled and (state.last_sync or time.monotonic() - self._started > SETTLING_SECONDS):
+            self._settled = True
+            gc.collect()
+            gc.freeze()
+            threading.Thread(target=self._serve_http, name="http start", daemon=True).start()
+
+    def _reload(self) -> None:
+        self._files = _signature(self._settings)
+        try:
+            newer = self._load()
+        except InputError as error:
+            log.error("%s; the settings stay as they are", error)  # noqa: TRY400 - the message says it all
+            return
+        self._settings, waiting = self._settings.adopt(newer)
+        for flag in waiting:
+            log.warning("%s has changed: it takes effect when the agent restarts", flag)
+        log.info("settings read again")
+        logging.getLogger().setLevel(self._settings.log_level.upper())
+        self._agent.adopt(self._settings)
+
+    # In threads of their own.
 
     def _status(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
         return document(self._agent.state)
 
     def _sync(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        return self._agent.sync(float(request.get("timeout", 30.0)))
+        return self._agent.sync(float(request["timeout"]))
 
     def _plan(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        return self._agent.plan(float(request.get("timeout", 30.0)))
+        return self._agent.plan(float(request["timeout"]))
 
-    def _reload(self) -> None:
-        try:
-            newer = self._load()
-        except InputError as error:
-            log.error("%s; the settings stay as they are", error)
-            return
-        self._settings, waiting = self._settings.adopt(newer)
-        for flag in waiting:
-            log.warning("%s has changed: it takes effect when the agent restarts", flag)
-        self._agent.adopt(self._settings)
+    def _serve_http(self) -> None:
+        from birdctl.observe.http import Answer, probe, serve  # noqa: PLC0415 - the first commit does not wait for it
+
+        def metrics() -> Answer:
+            return Answer(self._metrics(), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+        def verdict(check: Callable[[State], str]) -> Callable[[], str]:
+            return lambda: check(self._agent.state)
+
+        probes = {f"/{name}": probe(verdict(check)) for name, check in health.CHECKS.items()}
+        for address, port, pages in (
+            (self._settings.health_addr, self._settings.health_port, probes),
+            (self._settings.metrics_addr, self._settings.metrics_port, {"/metrics": metrics}),
+        ):
+            try:
+                if port:
+                    serve(address, port, pages)
+            except BackendError as error:
+                log.error("%s", error)  # noqa: TRY400 - the agent works without
+
+    def _metrics(self) -> bytes:
+        from birdctl.observe.metrics import Metrics  # noqa: PLC0415 - only who is scraped pays for it
+
+        return Metrics(self._read, self._counters).text()
+
+    def _read(self) -> tuple[State, Sight | None]:
+        state = self._agent.state
+        if state.sight and time.monotonic() - state.sight.at < FRESH_SECONDS:
+            return state, state.sight
+        return state, see(self._agent.backend, state.inventory)
+
+
+def _signature(settings: Settings) -> tuple[object, ...]:
+    """Changes with the files that hold settings, symlink swaps included."""
+    return tuple(_stat(path) for path in (settings.config, settings.peer_router_passwords_file))
+
+
+def _stat(path: Path | None) -> object:
+    try:
+        found = os.stat(path) if path else None  # noqa: PTH116 - follows links, costs 2 µs
+    except OSError:
+        return "gone"
+    return found and (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)

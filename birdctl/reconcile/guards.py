@@ -29,7 +29,9 @@ def refusals(
 def _sessions_gone(running: Inventory, desired: Inventory, established: Collection[str]) -> list[str]:
     up = {name for name in running.sessions if name in established}
     if up and not desired.sessions:
-        return [f"would remove {len(running.sessions)} of {len(running.sessions)} sessions, {len(up)} of them Established"]
+        return [
+            f"would remove {len(running.sessions)} of {len(running.sessions)} sessions, {len(up)} of them Established"
+        ]
     return _reflectors_gone(running, desired, up)
 
 
@@ -40,7 +42,9 @@ def _reflectors_gone(running: Inventory, desired: Inventory, up: Collection[str]
     kept = {name for name, each in desired.sessions.items() if each.type is not PeerType.EXTERNAL}
     if not reachable or kept - before or kept & set(up):
         return []
-    return [f"would remove the last {len(reachable)} reachable of {len(before)} route reflectors ({', '.join(reachable)})"]
+    return [
+        f"would remove the last {len(reachable)} reachable of {len(before)} route reflectors ({', '.join(reachable)})"
+    ]
 
 
 def _prefixes_gone(running: Inventory, desired: Inventory) -> list[str]:

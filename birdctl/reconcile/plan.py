@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from birdctl.errors import InputError, UnsafePlan
-from birdctl.routing.impact import Impact
+from birdctl.routing.impact import Effect, Impact, OriginatedPrefix, SessionImpact
+
+_NAMED = 8
+_LISTED = 20
+"""How many names of a group, and prefixes of a kind, the text shows; the document holds all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """From the configuration that runs (its digest, None when it is not ours) to the desired one.
 
-    `problems` are the objects left out; `refusals` the reasons not to do it without force, each with its numbers.
+    `impact` is None when that is what runs already. `names` are the peers of protocols; `problems` the objects left
+    out; `refusals` the reasons not to do it without force, each with its numbers.
     """
 
     node: str
     running: str | None
     desired: str
-    impact: Impact = Impact()
+    impact: Impact | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[InputError, ...] = ()
     refusals: tuple[str, ...] = ()
 
@@ -29,15 +36,99 @@ class Plan:
 
     @property
     def size(self) -> int:
-        return int(self.changes)
+        """How many sessions, other protocols and prefixes change; at least 1 when anything does."""
+        if self.impact is None:
+            return 0
+        parts = (self._affected, self.impact.added, self.impact.withdrawn, self.impact.moved)
+        return max(1, sum(map(len, parts)))
 
-    def summary(self) -> str:
-        return f"{self.running} -> {self.desired}"
-
-    def document(self) -> dict[str, Any]:
-        return {"running": self.running, "desired": self.desired}
+    @property
+    def interrupted(self) -> frozenset[str]:
+        """Protocols whose session goes down."""
+        return self.impact.interrupted if self.impact else frozenset()
 
     def check(self) -> None:
         """Raises UnsafePlan if it refuses itself."""
         if self.refusals:
             raise UnsafePlan(f"refused: {'; '.join(self.refusals)} (--force overrides)")
+
+    def summary(self) -> str:
+        """One line, for the log."""
+        return "; ".join(self._details(short=True)) if self.changes else "nothing to do"
+
+    def text(self) -> str:
+        """For the terminal."""
+        if self.changes:
+            lines = [f"{self.node}: {self.running or 'a foreign configuration'} -> {self.desired}"]
+            lines += [f"  {line}" for line in self._details(short=False)]
+        else:
+            lines = [f"{self.node}: nothing to do, BIRD runs {self.desired}"]
+        lines += [f"left out: {problem}" for problem in self.problems]
+        lines += [f"refused: {refusal}" for refusal in self.refusals]
+        return "\n".join(lines)
+
+    def document(self) -> dict[str, Any]:
+        """For programs; keys are camelCase and stable."""
+        found = self.impact
+        return {
+            "apiVersion": "birdctl.io/v1alpha1",
+            "kind": "Plan",
+            "node": self.node,
+            "runningDigest": self.running,
+            "desiredDigest": self.desired,
+            "changes": self.changes,
+            "sessions": [self._session(each) for each in found.sessions] if found else [],
+            "protocols": [self._session(each) for each in found.others] if found else [],
+            "prefixes": {
+                "added": _prefixes(found.added if found else ()),
+                "withdrawn": _prefixes(found.withdrawn if found else ()),
+                "moved": _prefixes(found.moved if found else ()),
+            },
+            "problems": [str(problem) for problem in self.problems],
+            "refusals": list(self.refusals),
+        }
+
+    @property
+    def _affected(self) -> list[SessionImpact]:
+        everything = (*self.impact.sessions, *self.impact.others) if self.impact else ()
+        return [each for each in everything if each.effect is not Effect.NOTHING]
+
+    def _session(self, each: SessionImpact) -> dict[str, Any]:
+        return {
+            "protocol": each.protocol,
+            "peer": self._name(each),
+            "effect": str(each.effect),
+            "causes": list(each.causes),
+        }
+
+    def _name(self, each: SessionImpact) -> str:
+        return self.names.get(each.protocol, each.protocol)
+
+    def _details(self, *, short: bool) -> Iterator[str]:
+        """One line for each group of sessions that meets the same for the same reason, then the prefixes."""
+        if self.impact is None:
+            return
+        groups: dict[tuple[Effect, tuple[str, ...]], list[str]] = {}
+        for each in self._affected:
+            groups.setdefault((each.effect, each.causes), []).append(self._name(each))
+        for (effect, causes), names in groups.items():
+            because = f" ({'; '.join(causes)})" if causes else ""
+            yield f"{effect}: {_some(names, _NAMED)}{because}"
+        yield f"{self.impact.summary.get(Effect.NOTHING, 0)} sessions unaffected"
+        for word, prefixes in (
+            ("announced", self.impact.added),
+            ("withdrawn", self.impact.withdrawn),
+            ("announced otherwise", self.impact.moved),
+        ):
+            if prefixes:
+                yield f"{word}: {_some([str(each.prefix) for each in prefixes], _NAMED if short else _LISTED)}"
+
+
+def _prefixes(prefixes: Iterable[OriginatedPrefix]) -> list[dict[str, str]]:
+    return [{"prefix": str(each.prefix), "protocol": each.protocol} for each in prefixes]
+
+
+def _some(names: Sequence[str], limit: int) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

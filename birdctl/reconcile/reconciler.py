@@ -6,7 +6,7 @@ The agent makes one after another over a cluster that changes, `apply` and `plan
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from birdctl.cluster.store import Cluster, Key
 from birdctl.reconcile import guards
@@ -70,7 +70,8 @@ class Reconciler:
 
     def prepare(self) -> Prepared:
         """The plan, with nothing written. Raises InputError when the node's own object is unusable, Unavailable without
-        BIRD."""
+        BIRD.
+        """
         status = self.backend.status()
         compiled = self._compile(status.version)
         rendered = render(compiled.config, self._settings.bird_templates)
@@ -83,7 +84,7 @@ class Reconciler:
         plan = prepared.plan
         if not force:
             plan.check()
-        commit = self.backend.commit(prepared.rendered, prepared.inventory, expected_losses=plan.impact.losses)
+        commit = self.backend.commit(prepared.rendered, prepared.inventory, expected_losses=plan.interrupted)
         return Result(plan=plan, commit=commit)
 
     def _compile(self, version: tuple[int, ...]) -> Compiled:
@@ -99,19 +100,22 @@ class Reconciler:
         return compiled
 
     def _plan(self, status: BirdStatus, compiled: Compiled, rendered: Rendered, desired: Inventory) -> Plan:
-        problems = tuple(dict.fromkeys((*self._cluster.errors.values(), *compiled.problems)))
-        node = compiled.config.node
-        if status.digest == rendered.digest:
-            return Plan(node=node, running=status.digest, desired=rendered.digest, problems=problems)
-        running = inventories.read(self._settings.runtime_dir / "inventory.json")
-        known = running if running and running.digest == status.digest else None
-        return Plan(
-            node=node,
+        plan = Plan(
+            node=compiled.config.node,
             running=status.digest,
             desired=rendered.digest,
+            problems=tuple({str(each): each for each in (*self._cluster.errors.values(), *compiled.problems)}.values()),
+        )
+        if not plan.changes:
+            return plan
+        known = inventories.read(self._settings.runtime_dir)
+        running = known if known and known.digest == status.digest else None
+        before = running.sessions if running else {}
+        return replace(
+            plan,
             impact=impact(self.backend.running_text(), rendered.text, status.version),
-            problems=problems,
-            refusals=guards.refusals(known, desired, compiled.config, self._established()),
+            names={name: each.peer for name, each in {**before, **desired.sessions}.items()},
+            refusals=guards.refusals(running, desired, compiled.config, self._established()),
         )
 
     def _established(self) -> frozenset[str]:

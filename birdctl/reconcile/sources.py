@@ -26,11 +26,11 @@ TYPES: tuple[type[Object], ...] = (
 def open_source(settings: Settings) -> Source:
     """The live source, not yet started. Raises BirdctlError when it cannot even be addressed."""
     if settings.manifests:
-        from birdctl.cluster.folder import FolderSource
+        from birdctl.cluster.folder import FolderSource  # noqa: PLC0415 - only the source in use is paid for
 
         return FolderSource(settings.manifests)
-    from birdctl.cluster.apiclient import ApiClient
-    from birdctl.cluster.apiserver import ApiServerSource
+    from birdctl.cluster.apiclient import ApiClient  # noqa: PLC0415
+    from birdctl.cluster.apiserver import ApiServerSource  # noqa: PLC0415
 
     return ApiServerSource(ApiClient.connect(settings.kubeconfig), settings.node, TYPES, settings.namespace)
 
@@ -38,10 +38,10 @@ def open_source(settings: Settings) -> Source:
 def load(settings: Settings) -> Cluster:
     """The cluster as it is now, read once. Raises Unavailable when the source is not there."""
     if settings.manifests:
-        from birdctl.cluster.folder import load_folder
+        from birdctl.cluster.folder import load_folder  # noqa: PLC0415 - only the source in use is paid for
 
         return load_folder(settings.manifests)
-    from birdctl.cluster.apiclient import ApiClient
-    from birdctl.cluster.apiserver import load_cluster
+    from birdctl.cluster.apiclient import ApiClient  # noqa: PLC0415
+    from birdctl.cluster.apiserver import load_cluster  # noqa: PLC0415
 
     return load_cluster(ApiClient.connect(settings.kubeconfig), settings.node, TYPES, settings.namespace)

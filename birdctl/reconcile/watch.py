@@ -32,10 +32,9 @@ class BirdWatch:
         self._connection: BirdSocket | None = None
         self.error = "not tried yet"
 
-    @property
-    def connection(self) -> BirdSocket | None:
-        """The open connection: readable when BIRD has closed it."""
-        return self._connection
+    def filenos(self) -> list[int]:
+        """The open connection, if there is one: readable when BIRD has closed it."""
+        return [self._connection.fileno()] if self._connection else []
 
     def look(self) -> Look | None:
         """None when BIRD is not there; the next look connects anew."""

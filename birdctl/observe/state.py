@@ -1,9 +1,9 @@
 """What the agent knows of itself: one frozen value that the loop replaces and every other thread reads.
 
-    converged   everything the source said is compiled, and the digest read from the running BIRD is that of the result
-    healthy     BIRD answers, is not recovering from a restart, and enough sessions carry all their routes
-    ready       healthy, and the first complete sync was read back
-    alive       the loop turned lately
+converged   everything the source said is compiled, and the digest read from the running BIRD is that of the result
+healthy     BIRD answers, is not recovering from a restart, and enough sessions carry all their routes
+ready       healthy, and the first complete sync was read back
+alive       the loop turned lately
 """
 
 from __future__ import annotations
@@ -13,33 +13,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from birdctl.observe.views import Peer
+from birdctl.observe.sight import Sight
 from birdctl.routing.inventory import Inventory
-from birdctl.routing.state import BfdState, BirdStatus, SessionState
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
-    """All that BIRD said at one moment (`at`, monotonic seconds)."""
-
-    status: BirdStatus
-    sessions: tuple[SessionState, ...]
-    bfd: tuple[BfdState, ...]
-    peers: tuple[Peer, ...]
-    at: float
-
-    @property
-    def ready_sessions(self) -> int:
-        """Sessions that are Established and through with the initial exchange (RFC 4724 End-of-RIB)."""
-        return sum(each.end_of_rib for each in self.sessions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """`running` and `desired` are digests; `pending` is how many changes a pass found and did not apply; times of day
-    in seconds since the epoch, `heartbeat` on the monotonic clock, `patience` in seconds."""
+    in seconds since the epoch, `heartbeat` on the monotonic clock, `patience` in seconds.
+    """
 
     node: str
+    inventory: Inventory
     source: str = ""
     source_error: str = ""
     synced: bool = False
@@ -54,7 +39,6 @@ class State:
     generation: int = 0
     last_sync: float | None = None
     last_sync_seconds: float | None = None
-    inventory: Inventory | None = None
     sight: Sight | None = None
     heartbeat: float = field(default_factory=time.monotonic)
     patience: float = 60.0
@@ -62,18 +46,29 @@ class State:
 
     @property
     def converged(self) -> bool:
-        return self.synced and not self.dirty and not self.error and self.desired is not None and self.desired == self.running
+        return (
+            self.synced
+            and not self.dirty
+            and not self.error
+            and self.desired is not None
+            and self.desired == self.running
+        )
+
+    @property
+    def configured(self) -> int:
+        """Sessions of the configuration that was committed last."""
+        return len(self.inventory.sessions)
 
     @property
     def enough_sessions(self) -> bool:
         """At least `quorum` of the configured sessions, and at least one if any is configured."""
-        configured = len(self.inventory.sessions) if self.inventory else 0
-        carrying = self.sight.ready_sessions if self.sight else 0
-        return carrying >= max(configured * self.quorum, min(configured, 1))
+        carrying = self.sight.carrying if self.sight else 0
+        return carrying >= max(self.configured * self.quorum, min(self.configured, 1))
 
     @property
     def healthy(self) -> bool:
-        return not self.bird_error and self.sight is not None and not self.sight.status.recovering and self.enough_sessions
+        seen = self.sight is not None and not self.sight.status.recovering
+        return seen and not self.bird_error and self.enough_sessions
 
     @property
     def ready(self) -> bool:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from birdctl.addresses import Address, Prefix, parse_prefix
 from birdctl.secret import Secret
 
+DEFAULT_ASN = 64512
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingOptions:
@@ -23,7 +25,7 @@ class RoutingOptions:
     namespace: str = "birdctl-system"
     enable_ipv4: bool = True
     enable_ipv6: bool = True
-    cluster_asn: int = 64512
+    cluster_asn: int = DEFAULT_ASN
     nodes_full_mesh: bool = True
     enable_ibgp: bool = True
     bgp_port: int = 179

@@ -1,19 +1,27 @@
 """What a Node object says about routing: addresses, pod CIDRs, ASN, reflector roles, readiness.
 
-The facts of a node are the same on whatever node they are compiled; what cannot be understood is a problem beside them.
+The facts of a node are the same on whatever node they are compiled: both ends of a session must come to the same
+answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
 
-from birdctl.addresses import Address, Family, Prefix, family, parse_address, parse_prefix
+from birdctl.addresses import Address, Family, Prefix, family, parse_address, sort_key
 from birdctl.cluster.objects import Labels, Node
 from birdctl.errors import InputError
+from birdctl.routing.compile import values
+from birdctl.routing.compile.faults import Faults
+from birdctl.routing.model import Attributes
 from birdctl.routing.options import RoutingOptions
 
-_PREFIXES = ("birdctl.io", "kube-router.io")
+T = TypeVar("T")
+
+_GROUPS = ("birdctl.io", "kube-router.io")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,75 +31,164 @@ class Annotation:
     field: str
     text: str
 
+    def items(self) -> list[str]:
+        """The entries of a comma list; blank ones are kept, for they count in parallel lists."""
+        return [item.strip() for item in self.text.split(",")] if self.text else []
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFacts:
-    """`addresses` is the one address of each family that BGP uses; `pod_cidrs` only of those families."""
+    """`addresses` is the one address per family that BGP uses, `every_address` all the object knows.
+
+    `listens_only`: BGP listens on `addresses` alone. `serves` is the cluster ID the node reflects for, `served_by`
+    that of its reflectors. `not_ready_since` is a time in seconds since the epoch, 0 when unknown, None when ready.
+    """
 
     name: str
     ref: str
     labels: Labels
     addresses: Mapping[Family, Address]
+    every_address: frozenset[Address]
+    listens_only: bool
     pod_cidrs: tuple[Prefix, ...]
-    problems: tuple[InputError, ...] = ()
+    asn: int | None
+    serves: str | None
+    served_by: str | None
+    not_ready_since: float | None
+    problems: tuple[InputError, ...]
 
     @property
     def families(self) -> tuple[Family, ...]:
         return tuple(self.addresses)
 
+    def cidrs(self, of: Family) -> tuple[Prefix, ...]:
+        return tuple(prefix for prefix in self.pod_cidrs if family(prefix) is of)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePolicy:
+    """What a node's annotations ask of its own external sessions, and never to import from anybody."""
+
+    attributes: Attributes
+    rejected: tuple[Prefix, ...]
+    problems: tuple[InputError, ...]
+
 
 def annotation(annotations: Labels, name: str) -> Annotation | None:
     """The annotation `birdctl.io/name`, else `kube-router.io/name`."""
-    for prefix in _PREFIXES:
-        key = f"{prefix}/{name}"
+    for group in _GROUPS:
+        key = f"{group}/{name}"
         if key in annotations:
             return Annotation(field=f"metadata.annotations[{key}]", text=annotations[key].strip())
     return None
 
 
 def facts(node: Node, options: RoutingOptions) -> NodeFacts:
-    problems: list[InputError] = []
-    addresses = _primary(_addresses(node, problems), options)
+    faults = Faults(node.ref)
+    known = tuple(_known_addresses(node, faults))
+    listened = tuple(_listed(node, "bgp-local-addresses", values.unicast, faults))
+    addresses = _one_per_family(known, listened, options)
     if not addresses:
-        problems.append(InputError(node.ref, "status.addresses", "no usable InternalIP or ExternalIP"))
+        faults.add("status.addresses", "no usable InternalIP or ExternalIP of an enabled family: no session with it")
     return NodeFacts(
         name=node.name,
         ref=node.ref,
         labels=node.metadata.labels,
         addresses=addresses,
-        pod_cidrs=tuple(_pod_cidrs(node, addresses, problems)),
-        problems=tuple(problems),
+        every_address=frozenset(known + listened),
+        listens_only=bool(listened),
+        pod_cidrs=_pod_cidrs(node, addresses, faults),
+        asn=_annotated(node, "node.asn", values.asn_text, faults),
+        serves=_annotated(node, "rr.server", values.cluster_id, faults),
+        served_by=_annotated(node, "rr.client", values.cluster_id, faults),
+        not_ready_since=_not_ready_since(node),
+        problems=tuple(faults),
     )
 
 
-def _addresses(node: Node, problems: list[InputError]) -> list[Address]:
-    """All of them, internal before external, in the object's order."""
-    found: list[Address] = []
+def policy(node: Node) -> NodePolicy:
+    faults = Faults(node.ref)
+    standard: set[values.Community] = set()
+    large: set[values.LargeCommunity] = set()
+    for few, many in _listed(node, "node.bgp.communities", lambda text: values.communities([text]), faults):
+        standard.update(few)
+        large.update(many)
+    rejected = _listed(node, "node.bgp.customimportreject", values.prefix, faults)
+    return NodePolicy(
+        attributes=Attributes(
+            communities=tuple(sorted(standard)),
+            large_communities=tuple(sorted(large)),
+            prepend=_prepend(node, faults),
+        ),
+        rejected=tuple(sorted(set(rejected), key=sort_key)),
+        problems=tuple(faults),
+    )
+
+
+def _known_addresses(node: Node, faults: Faults) -> Iterator[Address]:
+    """Internal before external, else in the object's order."""
     for kind in ("InternalIP", "ExternalIP"):
         for index, entry in enumerate(node.status.addresses):
             if entry.type == kind:
-                try:
-                    found.append(parse_address(entry.address))
-                except ValueError as error:
-                    problems.append(InputError(node.ref, f"status.addresses[{index}].address", str(error)))
-    return found
+                address = faults.read(f"status.addresses[{index}].address", parse_address, entry.address)
+                if address:
+                    yield address
 
 
-def _primary(addresses: Iterable[Address], options: RoutingOptions) -> dict[Family, Address]:
-    enabled = [Family.IPV4] * options.enable_ipv4 + [Family.IPV6] * options.enable_ipv6
+def _one_per_family(
+    known: Iterable[Address], listened: tuple[Address, ...], options: RoutingOptions
+) -> dict[Family, Address]:
+    """The first address that BGP listens on, of each enabled family the node has."""
     first: dict[Family, Address] = {}
-    for address in addresses:
+    for address in known:
+        if not listened or address in listened:
+            first.setdefault(family(address), address)
+    for address in listened:
         first.setdefault(family(address), address)
-    return {key: first[key] for key in enabled if key in first}
+    enabled = {Family.IPV4: options.enable_ipv4, Family.IPV6: options.enable_ipv6}
+    return {each: first[each] for each in Family if enabled[each] and each in first}
 
 
-def _pod_cidrs(node: Node, addresses: Mapping[Family, Address], problems: list[InputError]) -> Iterable[Prefix]:
-    texts = node.spec.pod_cidrs or ((node.spec.pod_cidr,) if node.spec.pod_cidr else ())
-    for text in texts:
-        try:
-            prefix = parse_prefix(text)
-        except ValueError as error:
-            problems.append(InputError(node.ref, "spec.podCIDRs", str(error)))
-            continue
-        if family(prefix) in addresses:
-            yield prefix
+def _pod_cidrs(node: Node, addresses: Mapping[Family, Address], faults: Faults) -> tuple[Prefix, ...]:
+    spec = node.spec
+    overriding = annotation(node.metadata.annotations, "pod-cidrs") or annotation(node.metadata.annotations, "pod-cidr")
+    field = overriding.field if overriding else "spec.podCIDRs"
+    texts = overriding.items() if overriding else spec.pod_cidrs or ((spec.pod_cidr,) if spec.pod_cidr else ())
+    found = {prefix for text in texts if (prefix := faults.read(field, values.prefix, text))}
+    return tuple(sorted((prefix for prefix in found if family(prefix) in addresses), key=sort_key))
+
+
+def _annotated(node: Node, name: str, parse: Callable[[str], T], faults: Faults) -> T | None:
+    found = annotation(node.metadata.annotations, name)
+    return faults.read(found.field, parse, found.text) if found else None
+
+
+def _listed(node: Node, name: str, parse: Callable[[str], T], faults: Faults) -> Iterator[T]:
+    """The entries of a comma list that can be understood: a bad one is a fault of its own."""
+    found = annotation(node.metadata.annotations, name)
+    for text in found.items() if found else ():
+        value = faults.read(found.field, parse, text) if found and text else None
+        if value is not None:
+            yield value
+
+
+def _prepend(node: Node, faults: Faults) -> tuple[int, ...]:
+    asn = _annotated(node, "path-prepend.as", values.asn_text, faults)
+    repeat = _annotated(
+        node, "path-prepend.repeat-n", lambda text: values.number(text, 1, values.MOST_PREPENDS), faults
+    )
+    if asn and repeat:
+        return (asn,) * repeat
+    if asn and not faults:
+        faults.add("metadata.annotations", "path-prepend.as needs path-prepend.repeat-n")
+    return ()
+
+
+def _not_ready_since(node: Node) -> float | None:
+    ready = next((condition for condition in node.status.conditions if condition.type == "Ready"), None)
+    if ready is None or ready.status == "True":
+        return None
+    try:
+        return datetime.fromisoformat(ready.last_transition_time).timestamp()
+    except ValueError:
+        return 0.0

@@ -1,0 +1,167 @@
+"""Which nodes have a session with this one, and of what kind.
+
+Both ends compute the same answer from the same facts: a session exists when one node reflects for the other or both
+are part of the mesh, and the numerically lower address connects.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from birdctl.addresses import Address, Family, sort_key
+from birdctl.errors import InputError
+from birdctl.routing.compile import reflectors, values
+from birdctl.routing.compile.configuration import NAME, Configuration
+from birdctl.routing.compile.names import digit, symbol
+from birdctl.routing.compile.nodes import NodeFacts
+from birdctl.routing.model import Channel, NextHopSelf, PeerType, Session
+from birdctl.routing.options import RoutingOptions
+
+IBGP_TTL = 64
+_OWN_ROUTER_ID = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fabric:
+    """The sessions between nodes. `asn` None: this node has none, so it can have no session at all."""
+
+    asn: int | None
+    sessions: tuple[Session, ...] = ()
+    problems: tuple[InputError, ...] = ()
+    recheck_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Choice:
+    """The nodes with their roles in force."""
+
+    nodes: Mapping[str, NodeFacts]
+    recheck_at: float | None = None
+    problems: tuple[InputError, ...] = ()
+
+
+def fabric(
+    own: NodeFacts, nodes: Mapping[str, NodeFacts], configuration: Configuration, options: RoutingOptions, now: float
+) -> Fabric:
+    asn = _asn_of(own, configuration, options)
+    if asn is None:
+        return Fabric(asn=None, problems=(InputError(own.ref, "metadata.annotations", _NO_ASN),))
+    if configuration.topology == "None":
+        return Fabric(asn=asn)
+    choice = _with_roles(nodes, configuration, now)
+    sessions: list[Session] = []
+    problems = list(choice.problems)
+    taken = dict.fromkeys(own.every_address, own.ref)
+    for name in sorted(choice.nodes.keys() - {own.name}):
+        peer = choice.nodes[name]
+        if not peer.addresses:
+            continue
+        peer_asn = _asn_of(peer, configuration, options)
+        if peer_asn is None:
+            problems.append(InputError(peer.ref, "metadata.annotations", _NO_ASN))
+        kind = _relation(choice.nodes[own.name], peer)
+        if kind is None or peer_asn != asn:
+            continue
+        families = tuple(each for each in own.families if each in peer.addresses)
+        address = peer.addresses[families[0]] if families else None
+        if address is None:
+            problems.append(InputError(peer.ref, "status.addresses", f"no address family in common with {own.ref}"))
+        elif address in taken:
+            problems.append(
+                InputError(peer.ref, "status.addresses", f"{address} is also an address of {taken[address]}")
+            )
+        else:
+            taken[address] = peer.ref
+            sessions.append(_session(choice.nodes[own.name], peer, kind, asn, families, configuration))
+    return Fabric(asn=asn, sessions=tuple(sessions), problems=tuple(problems), recheck_at=choice.recheck_at)
+
+
+_NO_ASN = "needs the annotation birdctl.io/node.asn, because --nodes-full-mesh is off: no session with it"
+
+
+def _asn_of(node: NodeFacts, configuration: Configuration, options: RoutingOptions) -> int | None:
+    return configuration.asn if options.nodes_full_mesh else node.asn
+
+
+def _with_roles(nodes: Mapping[str, NodeFacts], configuration: Configuration, now: float) -> _Choice:
+    """The nodes with the roles that the BGPConfiguration gives them, if it does, else those of their annotations."""
+    spec = configuration.reflectors
+    if spec is None:
+        return _Choice(nodes=nodes)
+    recheck_at = None
+    if spec.node_selector is not None:
+        chosen = frozenset(name for name, node in nodes.items() if spec.node_selector.matches(node.labels))
+    else:
+        chosen, recheck_at = reflectors.choose(nodes.values(), spec.count or 1, spec.spread_by, now)
+    if not chosen:
+        problem = InputError(f"BGPConfiguration {NAME}", "spec.routeReflectors", "selects no node: full mesh instead")
+        return _Choice(nodes=_all_of(nodes, None, None), problems=(problem,))
+    identifier = values.cluster_id(spec.cluster_id) if spec.cluster_id else _OWN_ROUTER_ID
+    roles = {
+        name: dataclasses.replace(
+            node, serves=identifier if name in chosen else None, served_by=None if name in chosen else identifier
+        )
+        for name, node in nodes.items()
+    }
+    return _Choice(nodes=roles, recheck_at=recheck_at)
+
+
+def _all_of(nodes: Mapping[str, NodeFacts], serves: str | None, served_by: str | None) -> dict[str, NodeFacts]:
+    return {name: dataclasses.replace(node, serves=serves, served_by=served_by) for name, node in nodes.items()}
+
+
+def _relation(own: NodeFacts, peer: NodeFacts) -> PeerType | None:
+    """What the session with `peer` is for, None for no session."""
+    if own.serves is not None and own.serves == peer.served_by:
+        return PeerType.CLIENT
+    if peer.serves is not None and peer.serves == own.served_by:
+        return PeerType.REFLECTOR
+    return PeerType.MESH if _in_mesh(own) and _in_mesh(peer) else None
+
+
+def _in_mesh(node: NodeFacts) -> bool:
+    return node.served_by is None or node.serves is not None
+
+
+def _session(
+    own: NodeFacts,
+    peer: NodeFacts,
+    kind: PeerType,
+    asn: int,
+    families: tuple[Family, ...],
+    configuration: Configuration,
+) -> Session:
+    mine, theirs = own.addresses[families[0]], peer.addresses[families[0]]
+    return Session(
+        name=symbol("node", peer.name),
+        peer=peer.name,
+        type=kind,
+        origin=peer.ref,
+        local_asn=asn,
+        remote_asn=asn,
+        address=theirs,
+        port=configuration.port,
+        local_address=mine,
+        local_port=configuration.port,
+        strict_bind=own.listens_only,
+        multihop=IBGP_TTL,
+        passive=sort_key(mine) > sort_key(theirs),
+        timers=configuration.timers,
+        graceful_restart=configuration.graceful_restart,
+        reflector_client=kind is PeerType.CLIENT,
+        cluster_id=own.serves or None,
+        channels=tuple(_channel(each, mine, own) for each in families),
+    )
+
+
+def _channel(each: Family, session_address: Address, own: NodeFacts) -> Channel:
+    address = own.addresses[each]
+    return Channel(
+        family=each,
+        import_filter=f"mesh_in{digit(each)}",
+        export_filter=f"mesh_out{digit(each)}",
+        next_hop_self=NextHopSelf.EBGP,
+        next_hop_address=None if address == session_address else address,
+    )

@@ -86,13 +86,13 @@ class BirdBackend:
         protocol: str | None = None,
         exported_to: str | None = None,
     ) -> tuple[RouteState, ...]:
-        """Routes of all tables or of one; of one prefix; that a protocol brought; that a session is sent."""
+        """Routes of all tables or of one; of one prefix; that a protocol brought; that a session was really sent."""
         words = (
             "show route all",
             str(prefix) if prefix else "",
             f"table {_symbol(table)}" if table else "",
             f"protocol {_symbol(protocol)}" if protocol else "",
-            f"export {_symbol(exported_to)}" if exported_to else "",
+            f"exported {_symbol(exported_to)}" if exported_to else "",
         )
         return self._routes(" ".join(word for word in words if word), exported_to)
 

@@ -1,4 +1,4 @@
-"""What a node sees of the machine: its folders read-only, and /run, /tmp and /etc/bird as folders of the node's own.
+"""What a node sees of the machine: its folders read-only; /run, /tmp, /var/tmp and /etc/bird are the node's own.
 
 Runs in the node's first process, in a mount namespace of its own. A bind whose target does not exist gets one without
 the machine noticing: the folder it belongs in is first covered by a copy made of mounts.
@@ -17,7 +17,7 @@ from birdctl.lab.topology import Bind
 
 _MACHINE = Path("/.machine")  # where the machine's root stands while the node's is built
 _VIEW = Path("/.view")
-_OWN = ("/run", "/tmp", "/etc/bird")  # noqa: S108 - the node's, not the machine's
+_OWN = ("/run", "/tmp", "/var/tmp", "/etc/bird")  # noqa: S108 - the node's, not the machine's
 _SYSTEM = ("proc", "sys", "dev", "run", "tmp")
 
 

@@ -37,9 +37,9 @@ class Configuration:
     external_timers: Timers
     graceful_restart: GracefulRestart | None
     advertise: bgp.Advertise
-    allow: tuple[PrefixPattern, ...] = ()
-    import_limit: Limit | None = None
-    attributes: Attributes = Attributes()
+    allow: tuple[PrefixPattern, ...]
+    import_limit: Limit | None
+    attributes: Attributes
 
 
 def configuration(
@@ -149,6 +149,9 @@ def _from_settings(options: RoutingOptions, problems: list[InputError]) -> Confi
             external_ips=options.advertise_external_ip,
             load_balancer_ips=options.advertise_loadbalancer_ip,
         ),
+        allow=(),
+        import_limit=None,
+        attributes=Attributes(),
     )
 
 

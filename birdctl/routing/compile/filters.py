@@ -13,7 +13,6 @@ from birdctl.addresses import Family, Prefix, family, parse_prefix, sort_key
 from birdctl.routing.compile.advertisements import DEFAULTS, Advertisement, Class, united
 from birdctl.routing.compile.book import Placed, describe, protocol_name
 from birdctl.routing.compile.names import digit
-from birdctl.routing.compile.nodes import NodePolicy
 from birdctl.routing.compile.peers import External
 from birdctl.routing.model import Attributes, Filter, PrefixPattern, Term
 
@@ -185,11 +184,10 @@ def _accept(patterns: Iterable[PrefixPattern], comment: str) -> tuple[Term, ...]
     return (Term(accept=True, prefixes=found, comment=comment),) if found else ()
 
 
-def outgoing_policy(configuration: Attributes, node: NodePolicy) -> Attributes:
+def outgoing_policy(cluster: Attributes, node: Attributes) -> Attributes:
     """What everything to external peers gets: the cluster's communities, and what the node's annotations add."""
-    own = node.attributes
     return Attributes(
-        communities=tuple(sorted({*configuration.communities, *own.communities})),
-        large_communities=tuple(sorted({*configuration.large_communities, *own.large_communities})),
-        prepend=own.prepend,
+        communities=tuple(sorted({*cluster.communities, *node.communities})),
+        large_communities=tuple(sorted({*cluster.large_communities, *node.large_communities})),
+        prepend=node.prepend,
     )

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from birdctl.addresses import Family, Prefix
+from birdctl.addresses import Family, Prefix, family
 from birdctl.cluster import objects
 from birdctl.cluster.bgp import AddressPool, BGPAdvertisement, BGPConfiguration, BGPPeer
 from birdctl.cluster.store import Cluster
@@ -16,15 +16,16 @@ from birdctl.routing.compile.advertisements import Advertisement
 from birdctl.routing.compile.book import Placed
 from birdctl.routing.compile.configuration import Configuration, configuration
 from birdctl.routing.compile.faults import Faults
-from birdctl.routing.compile.nodes import NodeFacts
+from birdctl.routing.compile.nodes import NodeFacts, NodePolicy
 from birdctl.routing.compile.peers import External, Peer, Surroundings, externals
 from birdctl.routing.compile.services import Rules
+from birdctl.routing.compile.topology import Fabric
 from birdctl.routing.model import Attributes, Filter, Originated, Session
 from birdctl.routing.options import RoutingOptions
 
 
 class Unusable(Exception):  # noqa: N818 - a reason, not an error of the program
-    """This node cannot be configured at all; nothing may be torn down for that."""
+    """The node cannot be configured at all; nothing may be torn down for that."""
 
     def __init__(self, *problems: InputError) -> None:
         self.problems = problems
@@ -55,6 +56,21 @@ class Frame:
             yield from filters.export_filters(external, self.policy, self.advertisements, classes)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scene:
+    """What all parts of a frame are made from. `asn` is the node's own."""
+
+    node: objects.Node
+    own: NodeFacts
+    nodes: Mapping[str, NodeFacts]
+    configuration: Configuration
+    fabric: Fabric
+    asn: int
+    options: RoutingOptions
+    cluster: Cluster
+    version: tuple[int, ...]
+
+
 def build(name: str, options: RoutingOptions, cluster: Cluster, version: tuple[int, ...], now: float) -> Frame:
     """The frame of the node `name`. Raises Unusable."""
     node = cluster.get(objects.Node, name)
@@ -62,29 +78,92 @@ def build(name: str, options: RoutingOptions, cluster: Cluster, version: tuple[i
         raise Unusable(InputError(f"Node {name}", "", "does not exist: what runs stays as it is"))
     every = {item.name: nodes.facts(item, options) for item in cluster.objects(objects.Node).values()}
     own = every[name]
-    if not own.addresses:
-        raise Unusable(*own.problems)
-    settings, configuration_problems = configuration(cluster.objects(BGPConfiguration), options)
+    settings, problems = configuration(cluster.objects(BGPConfiguration), options)
     fabric = topology.fabric(own, every, settings, options, now)
-    if fabric.asn is None:
-        raise Unusable(*own.problems, *fabric.problems)
-    policy = nodes.policy(node)
-    pool_ranges, pool_problems = pools.ranges(cluster.objects(AddressPool).values(), options.service_cluster_ip_range)
-    wanted, peer_problems = _wanted_peers(node, own, every, settings, options, cluster)
-    around = Surroundings(
+    if not own.addresses or fabric.asn is None:
+        raise Unusable(*own.problems, *problems, *fabric.problems)
+    scene = _Scene(
+        node=node,
         own=own,
         nodes=every,
-        neighbours={session.address: session.origin for session in fabric.sessions if session.address},
-        asn=fabric.asn,
         configuration=settings,
+        fabric=fabric,
+        asn=fabric.asn,
+        options=options,
+        cluster=cluster,
         version=version,
     )
-    external, external_problems = externals(wanted, around)
+    return _frame(scene, problems)
+
+
+def _frame(scene: _Scene, problems: tuple[InputError, ...]) -> Frame:
+    own, options, cluster = scene.own, scene.options, scene.cluster
+    policy = nodes.policy(scene.node)
+    pool_ranges, pool_problems = pools.ranges(cluster.objects(AddressPool).values(), options.service_cluster_ip_range)
+    wanted, peer_problems = _wanted_peers(scene)
+    external, external_problems = externals(wanted, _surroundings(scene))
     names = {item.name for item in cluster.objects(BGPPeer).values()} | {peer.name for peer in wanted}
     found, advertisement_problems = advertisements.read(cluster.objects(BGPAdvertisement).values(), names)
-    guards = filters.Guards(
-        own=own.pod_cidrs,
-        pods=tuple(prefix for each in every.values() for prefix in each.pod_cidrs),
+    sessions = (*scene.fabric.sessions, *(each.session for each in external))
+    return Frame(
+        version=scene.version,
+        own=own,
+        router_id=_router_id(own, options),
+        sessions=tuple(sorted(sessions, key=lambda session: session.name)),
+        pods=tuple(_pods(own)),
+        externals=external,
+        policy=filters.outgoing_policy(scene.configuration.attributes, policy.attributes),
+        advertisements=found,
+        rules=_rules(scene, tuple(found.values()), pool_ranges),
+        fixed_filters=tuple(_fixed_filters(own, external, _guards(scene, policy, pool_ranges))),
+        problems=(
+            *problems,
+            *_node_problems(own, scene.nodes),
+            *policy.problems,
+            *scene.fabric.problems,
+            *pool_problems,
+            *peer_problems,
+            *external_problems,
+            *advertisement_problems,
+        ),
+        recheck_at=scene.fabric.recheck_at,
+    )
+
+
+def _wanted_peers(scene: _Scene) -> tuple[list[Peer], list[InputError]]:
+    """The peers of this node: first BGPPeers by name, then those of settings or annotations."""
+
+    def secret(name: str) -> objects.Secret | None:
+        return scene.cluster.get(objects.Secret, f"{scene.options.namespace}/{name}")
+
+    wanted: list[Peer] = []
+    problems: list[InputError] = []
+    for item in sorted(scene.cluster.objects(BGPPeer).values(), key=lambda item: item.name):
+        faults = Faults(item.ref)
+        peer = peer_objects.peer(item, scene.configuration, secret, scene.nodes.values(), faults)
+        problems += faults
+        if not faults and peer_objects.selects(item, scene.own):
+            wanted.append(peer)
+    listed, list_problems = peer_lists.peers(scene.node, scene.configuration, scene.options)
+    return wanted + listed, problems + list_problems
+
+
+def _surroundings(scene: _Scene) -> Surroundings:
+    return Surroundings(
+        own=scene.own,
+        nodes=scene.nodes,
+        neighbours={session.address: session.origin for session in scene.fabric.sessions if session.address},
+        asn=scene.asn,
+        configuration=scene.configuration,
+        version=scene.version,
+    )
+
+
+def _guards(scene: _Scene, policy: NodePolicy, pool_ranges: tuple[Prefix, ...]) -> filters.Guards:
+    options = scene.options
+    return filters.Guards(
+        own=scene.own.pod_cidrs,
+        pods=tuple(prefix for each in scene.nodes.values() for prefix in each.pod_cidrs),
         services=(
             *options.service_cluster_ip_range,
             *options.service_external_ip_range,
@@ -93,71 +172,16 @@ def build(name: str, options: RoutingOptions, cluster: Cluster, version: tuple[i
         ),
         rejected=policy.rejected,
     )
-    return Frame(
-        version=version,
-        own=own,
-        router_id=_router_id(own, options),
-        sessions=tuple(
-            sorted((*fabric.sessions, *(each.session for each in external)), key=lambda session: session.name)
-        ),
-        pods=tuple(_pods(own)),
-        externals=external,
-        policy=filters.outgoing_policy(settings.attributes, policy),
-        advertisements=found,
-        rules=_rules(own, settings, options, found, pool_ranges),
-        fixed_filters=tuple(_fixed_filters(own, external, guards)),
-        problems=(
-            *configuration_problems,
-            *_node_problems(own, every),
-            *policy.problems,
-            *fabric.problems,
-            *pool_problems,
-            *peer_problems,
-            *external_problems,
-            *advertisement_problems,
-        ),
-        recheck_at=fabric.recheck_at,
-    )
 
 
-def _wanted_peers(
-    node: objects.Node,
-    own: NodeFacts,
-    every: Mapping[str, NodeFacts],
-    settings: Configuration,
-    options: RoutingOptions,
-    cluster: Cluster,
-) -> tuple[list[Peer], list[InputError]]:
-    """The peers of this node: first BGPPeers by name, then those of settings or annotations."""
-
-    def secret(name: str) -> objects.Secret | None:
-        return cluster.get(objects.Secret, f"{options.namespace}/{name}")
-
-    wanted: list[Peer] = []
-    problems: list[InputError] = []
-    for item in sorted(cluster.objects(BGPPeer).values(), key=lambda item: item.name):
-        faults = Faults(item.ref)
-        peer = peer_objects.peer(item, settings, secret, every.values(), faults)
-        problems += faults
-        if not faults and peer_objects.selects(item, own):
-            wanted.append(peer)
-    listed, list_problems = peer_lists.peers(node, settings, options)
-    return wanted + listed, problems + list_problems
-
-
-def _rules(
-    own: NodeFacts,
-    settings: Configuration,
-    options: RoutingOptions,
-    found: Mapping[str, Advertisement],
-    pool_ranges: tuple[Prefix, ...],
-) -> Rules:
+def _rules(scene: _Scene, found: tuple[Advertisement, ...], pool_ranges: tuple[Prefix, ...]) -> Rules:
+    options = scene.options
     strict = options.strict_external_ip_validation
     return Rules(
-        node=own.name,
-        families=frozenset(own.families),
-        advertise=settings.advertise,
-        advertisements=tuple(found.values()),
+        node=scene.own.name,
+        families=frozenset(scene.own.families),
+        advertise=scene.configuration.advertise,
+        advertisements=found,
         without_endpoints=options.advertise_without_endpoints,
         cluster_ranges=options.service_cluster_ip_range,
         external_ranges=options.service_external_ip_range if strict else None,
@@ -196,10 +220,12 @@ def _node_problems(own: NodeFacts, every: Mapping[str, NodeFacts]) -> Iterator[I
         yield InputError(own.ref, "spec.podCIDRs", "no pod CIDR of a family that the node has an address of")
     for prefix in own.pod_cidrs:
         for node in every.values():
-            if node is not own and any(
-                other.version == prefix.version and other.overlaps(prefix) for other in node.pod_cidrs
-            ):
+            if node is not own and any(_overlap(prefix, other) for other in node.pod_cidrs):
                 yield InputError(own.ref, "spec.podCIDRs", f"{prefix} overlaps a pod CIDR of {node.ref}")
+
+
+def _overlap(one: Prefix, other: Prefix) -> bool:
+    return family(one) is family(other) and one.overlaps(other)
 
 
 def _router_id(own: NodeFacts, options: RoutingOptions) -> str:

@@ -6,7 +6,7 @@ An entry with a fault is left out alone, lists of different lengths are left out
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from birdctl.routing.compile.configuration import Configuration
 from birdctl.routing.compile.faults import Faults
 from birdctl.routing.compile.nodes import Annotation, annotation
 from birdctl.routing.compile.peers import Peer
-from birdctl.routing.model import Bfd
+from birdctl.routing.model import Attributes, Bfd
 from birdctl.routing.options import RoutingOptions
 from birdctl.secret import Secret
 
@@ -25,14 +25,9 @@ Found = tuple[list[Peer], list[InputError]]
 
 _BFD_PORT = 3784
 _PARALLEL = {"peer.ports": "port", "peer.passwords": "password", "peer.localips": "local_address"}
-_YAML_FIELDS = {"remoteip", "remoteasn", "localip", "password", "port", "bfd"}
-_YAML_BFD_FIELDS = {
-    "enabled",
-    "port",
-    "detection_multiplier",
-    "desired_min_tx_interval",
-    "required_min_rx_interval",
-}
+_YAML_REQUIRED = {"remoteip", "remoteasn"}
+_YAML_OPTIONAL = {"port": "port", "password": "password", "localip": "local_address"}
+_YAML_BFD = {"enabled", "port", "detection_multiplier", "desired_min_tx_interval", "required_min_rx_interval"}
 
 
 def peers(node: Node, configuration: Configuration, options: RoutingOptions) -> Found:
@@ -54,6 +49,7 @@ def _usual(node: Node, configuration: Configuration, options: RoutingOptions) ->
         name="",
         origin=node.ref,
         remote_asn=0,
+        attributes=Attributes(),
         multihop=ttl if ttl > 1 else None,
         timers=configuration.external_timers,
         graceful_restart=configuration.graceful_restart,
@@ -186,54 +182,51 @@ def _entries(text: str) -> Sequence[Any] | None:
     import yaml  # noqa: PLC0415 - only who has the annotation pays for it
 
     try:
-        document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
     except yaml.YAMLError:
         return None
     return document if isinstance(document, list) else None
 
 
 def _of_entry(entry: Any, usual: Peer, field: str, faults: Faults) -> Peer:
-    if not isinstance(entry, dict):
-        faults.add(field, "expected a mapping with remoteip and remoteasn")
+    if not isinstance(entry, dict) or not _YAML_REQUIRED <= entry.keys():
+        faults.add(field, f"expected a mapping with {' and '.join(sorted(_YAML_REQUIRED))}")
         return usual
-    for name in _unknown(entry, _YAML_FIELDS):
+    for name in _unknown(entry, _YAML_REQUIRED | _YAML_OPTIONAL.keys() | {"bfd"}):
         faults.add(f"{field}.{name}", "unknown field")
-    for name in ("remoteip", "remoteasn"):
-        if name not in entry:
-            faults.add(f"{field}.{name}", "is required")
     peer = replace(
         usual,
-        address=faults.read(f"{field}.remoteip", values.unicast, str(entry.get("remoteip", "192.0.2.1"))),
-        remote_asn=faults.read(f"{field}.remoteasn", values.asn_text, str(entry.get("remoteasn", 1))) or 0,
+        address=faults.read(f"{field}.remoteip", values.unicast, str(entry["remoteip"])),
+        remote_asn=faults.read(f"{field}.remoteasn", values.asn_text, str(entry["remoteasn"])) or 0,
         bfd=_yaml_bfd(entry.get("bfd"), f"{field}.bfd", faults),
     )
     given = {
         target: faults.read(f"{field}.{name}", _PARSERS[target], str(entry[name]))
-        for name, target in (("port", "port"), ("password", "password"), ("localip", "local_address"))
+        for name, target in _YAML_OPTIONAL.items()
         if entry.get(name) not in (None, "")
     }
     return _completed(peer, given, faults)
 
 
-def _unknown(entry: Mapping[Any, Any], known: set[str]) -> Iterator[str]:
+def _unknown(entry: Mapping[Any, Any], known: Container[str]) -> Iterator[str]:
     return (str(name) for name in entry if name not in known)
 
 
 def _yaml_bfd(entry: Any, field: str, faults: Faults) -> Bfd | None:
     if entry is None:
         return None
-    if not isinstance(entry, dict) or any(_unknown(entry, _YAML_BFD_FIELDS)):
-        faults.add(field, f"expected a mapping of {', '.join(sorted(_YAML_BFD_FIELDS))}")
+    if not isinstance(entry, dict) or any(_unknown(entry, _YAML_BFD)):
+        faults.add(field, f"expected a mapping of {', '.join(sorted(_YAML_BFD))}")
         return None
-    if entry.get("port", _BFD_PORT) != _BFD_PORT:
+
+    def number(name: str, default: int, high: int) -> int:
+        return faults.read(f"{field}.{name}", values.number, str(entry.get(name, default)), 1, high) or default
+
+    if number("port", _BFD_PORT, 65535) != _BFD_PORT:
         faults.add(f"{field}.port", f"BIRD has BFD on port {_BFD_PORT} only (RFC 5881)")
     bfd = Bfd(
-        min_tx=_yaml_number(entry, "desired_min_tx_interval", 1000, 60_000, field, faults),
-        min_rx=_yaml_number(entry, "required_min_rx_interval", 1000, 60_000, field, faults),
-        multiplier=_yaml_number(entry, "detection_multiplier", 3, 255, field, faults),
+        min_tx=number("desired_min_tx_interval", 1000, 60_000),
+        min_rx=number("required_min_rx_interval", 1000, 60_000),
+        multiplier=number("detection_multiplier", 3, 255),
     )
     return bfd if entry.get("enabled", False) else None
-
-
-def _yaml_number(entry: Mapping[str, Any], name: str, default: int, high: int, field: str, faults: Faults) -> int:
-    return faults.read(f"{field}.{name}", values.number, str(entry.get(name, default)), 1, high) or default

@@ -44,6 +44,8 @@ class Peer:
     name: str
     origin: str
     remote_asn: int
+    timers: Timers
+    attributes: Attributes
     address: Address | None = None
     interface: str | None = None
     port: int = 179
@@ -52,7 +54,6 @@ class Peer:
     password: Secret | None = None
     multihop: int | None = None
     ttl_security: bool = False
-    timers: Timers = Timers()
     graceful_restart: GracefulRestart | None = None
     bfd: Bfd | None = None
     families: tuple[Family, ...] = ()
@@ -64,7 +65,6 @@ class Peer:
     import_limit: Limit | None = None
     export_pods: bool = True
     export_limit: Limit | None = None
-    attributes: Attributes = Attributes()
     prepend: int = 0
     field: str = "spec.address"
     local_field: str = "spec.localAddress"
@@ -104,7 +104,7 @@ def externals(peers: Iterable[Peer], around: Surroundings) -> tuple[tuple[Extern
     places = {address: node.ref for node in around.nodes.values() for address in node.every_address}
     for peer in peers:
         faults = Faults(peer.origin)
-        _check(peer, around, names, taken, places, faults)
+        _check(peer, around, faults, names=names, taken=taken, places=places)
         session = _session(peer, around, faults)
         problems.extend(faults)
         if faults:
@@ -119,10 +119,11 @@ def externals(peers: Iterable[Peer], around: Surroundings) -> tuple[tuple[Extern
 def _check(
     peer: Peer,
     around: Surroundings,
+    faults: Faults,
+    *,
     names: Mapping[str, str],
     taken: Mapping[Address, str],
     places: Mapping[Address, str],
-    faults: Faults,
 ) -> None:
     own = around.own
     if peer.name in names:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from birdctl.addresses import Prefix, sort_key
+from birdctl.addresses import Prefix, family, sort_key
 from birdctl.cluster.bgp import AddressPool
 from birdctl.errors import InputError
 from birdctl.routing.compile import values
@@ -22,9 +22,8 @@ def ranges(
         spans = _spans("spec.ranges", pool.spec.ranges, faults)
         _spans("spec.exclude", pool.spec.exclude, faults)
         for prefix in spans:
-            inside = next(
-                (own for own in cluster_ranges if own.version == prefix.version and own.overlaps(prefix)), None
-            )
+            of_family = (own for own in cluster_ranges if family(own) is family(prefix))
+            inside = next((own for own in of_family if own.overlaps(prefix)), None)
             if inside:
                 faults.add("spec.ranges", f"{prefix} overlaps {inside} of --service-cluster-ip-range")
         if not pool.spec.ranges:

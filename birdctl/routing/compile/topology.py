@@ -45,44 +45,30 @@ class _Choice:
 def fabric(
     own: NodeFacts, nodes: Mapping[str, NodeFacts], configuration: Configuration, options: RoutingOptions, now: float
 ) -> Fabric:
-    asn = _asn_of(own, configuration, options)
+    asns = {name: configuration.asn if options.nodes_full_mesh else node.asn for name, node in nodes.items()}
+    asn = asns[own.name]
     if asn is None:
-        return Fabric(asn=None, problems=(InputError(own.ref, "metadata.annotations", _NO_ASN),))
+        return Fabric(asn=None, problems=(_without_asn(own),))
     if configuration.topology == "None":
         return Fabric(asn=asn)
     choice = _with_roles(nodes, configuration, now)
-    sessions: list[Session] = []
-    problems = list(choice.problems)
-    taken = dict.fromkeys(own.every_address, own.ref)
+    builder = _Sessions(choice.nodes[own.name], asn, configuration)
     for name in sorted(choice.nodes.keys() - {own.name}):
-        peer = choice.nodes[name]
-        if not peer.addresses:
-            continue
-        peer_asn = _asn_of(peer, configuration, options)
-        if peer_asn is None:
-            problems.append(InputError(peer.ref, "metadata.annotations", _NO_ASN))
-        kind = _relation(choice.nodes[own.name], peer)
-        if kind is None or peer_asn != asn:
-            continue
-        families = tuple(each for each in own.families if each in peer.addresses)
-        address = peer.addresses[families[0]] if families else None
-        if address is None:
-            problems.append(InputError(peer.ref, "status.addresses", f"no address family in common with {own.ref}"))
-        elif address in taken:
-            problems.append(
-                InputError(peer.ref, "status.addresses", f"{address} is also an address of {taken[address]}")
-            )
-        else:
-            taken[address] = peer.ref
-            sessions.append(_session(choice.nodes[own.name], peer, kind, asn, families, configuration))
-    return Fabric(asn=asn, sessions=tuple(sessions), problems=tuple(problems), recheck_at=choice.recheck_at)
+        if asns[name] is None:
+            builder.problems.append(_without_asn(nodes[name]))
+        elif asns[name] == asn:
+            builder.add(choice.nodes[name])
+    return Fabric(
+        asn=asn,
+        sessions=tuple(builder.sessions),
+        problems=(*choice.problems, *builder.problems),
+        recheck_at=choice.recheck_at,
+    )
 
 
-_NO_ASN = "needs the annotation birdctl.io/node.asn, because --nodes-full-mesh is off: no session with it"
-
-
-def _asn_of(node: NodeFacts, configuration: Configuration, options: RoutingOptions) -> int | None:
-    return configuration.asn if options.nodes_full_mesh else node.asn
+def _without_asn(node: NodeFacts) -> InputError:
+    problem = "needs the annotation birdctl.io/node.asn, because --nodes-full-mesh is off: no session with it"
+    return InputError(node.ref, "metadata.annotations", problem)
 
 
 def _with_roles(nodes: Mapping[str, NodeFacts], configuration: Configuration, now: float) -> _Choice:
@@ -97,7 +83,8 @@ def _with_roles(nodes: Mapping[str, NodeFacts], configuration: Configuration, no
         chosen, recheck_at = reflectors.choose(nodes.values(), spec.count or 1, spec.spread_by, now)
     if not chosen:
         problem = InputError(f"BGPConfiguration {NAME}", "spec.routeReflectors", "selects no node: full mesh instead")
-        return _Choice(nodes=_all_of(nodes, None, None), problems=(problem,))
+        roles = {name: dataclasses.replace(node, serves=None, served_by=None) for name, node in nodes.items()}
+        return _Choice(nodes=roles, problems=(problem,))
     identifier = values.cluster_id(spec.cluster_id) if spec.cluster_id else _OWN_ROUTER_ID
     roles = {
         name: dataclasses.replace(
@@ -106,10 +93,6 @@ def _with_roles(nodes: Mapping[str, NodeFacts], configuration: Configuration, no
         for name, node in nodes.items()
     }
     return _Choice(nodes=roles, recheck_at=recheck_at)
-
-
-def _all_of(nodes: Mapping[str, NodeFacts], serves: str | None, served_by: str | None) -> dict[str, NodeFacts]:
-    return {name: dataclasses.replace(node, serves=serves, served_by=served_by) for name, node in nodes.items()}
 
 
 def _relation(own: NodeFacts, peer: NodeFacts) -> PeerType | None:
@@ -125,35 +108,59 @@ def _in_mesh(node: NodeFacts) -> bool:
     return node.served_by is None or node.serves is not None
 
 
-def _session(
-    own: NodeFacts,
-    peer: NodeFacts,
-    kind: PeerType,
-    asn: int,
-    families: tuple[Family, ...],
-    configuration: Configuration,
-) -> Session:
-    mine, theirs = own.addresses[families[0]], peer.addresses[families[0]]
-    return Session(
-        name=symbol("node", peer.name),
-        peer=peer.name,
-        type=kind,
-        origin=peer.ref,
-        local_asn=asn,
-        remote_asn=asn,
-        address=theirs,
-        port=configuration.port,
-        local_address=mine,
-        local_port=configuration.port,
-        strict_bind=own.listens_only,
-        multihop=IBGP_TTL,
-        passive=sort_key(mine) > sort_key(theirs),
-        timers=configuration.timers,
-        graceful_restart=configuration.graceful_restart,
-        reflector_client=kind is PeerType.CLIENT,
-        cluster_id=own.serves or None,
-        channels=tuple(_channel(each, mine, own) for each in families),
-    )
+class _Sessions:
+    """The sessions of `own`, which has its roles, in the order they are added."""
+
+    def __init__(self, own: NodeFacts, asn: int, configuration: Configuration) -> None:
+        self._own = own
+        self._asn = asn
+        self._configuration = configuration
+        self._taken = dict.fromkeys(own.every_address, own.ref)
+        self.sessions: list[Session] = []
+        self.problems: list[InputError] = []
+
+    def add(self, peer: NodeFacts) -> None:
+        """The session with `peer`, if there is to be one, or why there cannot be."""
+        kind = _relation(self._own, peer)
+        if kind is None or not peer.addresses:
+            return
+        families = tuple(each for each in self._own.families if each in peer.addresses)
+        if not families:
+            self._refuse(peer, f"no address family in common with {self._own.ref}")
+            return
+        address = peer.addresses[families[0]]
+        if address in self._taken:
+            self._refuse(peer, f"{address} is also an address of {self._taken[address]}")
+            return
+        self._taken[address] = peer.ref
+        self.sessions.append(self._session(peer, kind, families))
+
+    def _refuse(self, peer: NodeFacts, problem: str) -> None:
+        self.problems.append(InputError(peer.ref, "status.addresses", f"{problem}: no session with it"))
+
+    def _session(self, peer: NodeFacts, kind: PeerType, families: tuple[Family, ...]) -> Session:
+        own, configuration = self._own, self._configuration
+        mine, theirs = own.addresses[families[0]], peer.addresses[families[0]]
+        return Session(
+            name=symbol("node", peer.name),
+            peer=peer.name,
+            type=kind,
+            origin=peer.ref,
+            local_asn=self._asn,
+            remote_asn=self._asn,
+            address=theirs,
+            port=configuration.port,
+            local_address=mine,
+            local_port=configuration.port,
+            strict_bind=own.listens_only,
+            multihop=IBGP_TTL,
+            passive=sort_key(mine) > sort_key(theirs),
+            timers=configuration.timers,
+            graceful_restart=configuration.graceful_restart,
+            reflector_client=kind is PeerType.CLIENT,
+            cluster_id=own.serves or None,
+            channels=tuple(_channel(each, mine, own) for each in families),
+        )
 
 
 def _channel(each: Family, session_address: Address, own: NodeFacts) -> Channel:

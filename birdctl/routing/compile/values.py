@@ -55,9 +55,8 @@ def asn(value: int) -> int:
     """An ASN a peer can have: not reserved, not of documentation (IANA's registry)."""
     between(value, 1, _LARGEST)
     if any(low <= value <= high for low, high in _RESERVED):
-        raise ValueError(
-            f"{value} is a reserved ASN (IANA); expected 1-23455, 23457-63999, 64512-65534 or 131072-4294967294"
-        )
+        expected = "1-23455, 23457-63999, 64512-65534 or 131072-4294967294"
+        raise ValueError(f"{value} is a reserved ASN (IANA); expected {expected}")
     return value
 
 

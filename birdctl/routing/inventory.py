@@ -26,6 +26,7 @@ class SessionNames(msgspec.Struct, frozen=True, kw_only=True):
     remote_asn: int
     local_asn: int
     address: str | None = None
+    local_address: str | None = None
     interface: str | None = None
     families: tuple[str, ...] = ()
     bfd: bool = False
@@ -91,6 +92,7 @@ def _names(session: Session) -> SessionNames:
         remote_asn=session.remote_asn,
         local_asn=session.local_asn,
         address=str(session.address) if session.address else None,
+        local_address=str(session.local_address) if session.local_address else None,
         interface=session.interface,
         families=tuple(each.family.label for each in session.channels),
         bfd=session.bfd is not None,

@@ -45,7 +45,7 @@ class ServiceBook:
         """Records what `service` announces now; NOTHING forgets it."""
         before = self._announcements.pop(service, NOTHING)
         self._problems.pop(service, None)
-        if announcement.claims:
+        if announcement != NOTHING:
             self._announcements[service] = announcement
         if announcement.problems:
             self._problems[service] = announcement.problems

@@ -7,7 +7,7 @@ An entry with a fault is left out alone, lists of different lengths are left out
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from birdctl.cluster.objects import Node
@@ -19,27 +19,60 @@ from birdctl.routing.compile.nodes import Annotation, annotation
 from birdctl.routing.compile.peers import Peer
 from birdctl.routing.model import Attributes, Bfd
 from birdctl.routing.options import RoutingOptions
-from birdctl.secret import Secret
 
 Found = tuple[list[Peer], list[InputError]]
 
 _BFD_PORT = 3784
-_PARALLEL = {"peer.ports": "port", "peer.passwords": "password", "peer.localips": "local_address"}
-_YAML_REQUIRED = {"remoteip", "remoteasn"}
-_YAML_OPTIONAL = {"port": "port", "password": "password", "localip": "local_address"}
+_YAML_FIELDS = {
+    "remoteip": "address",
+    "remoteasn": "remote_asn",
+    "localip": "local_address",
+    "password": "password",
+    "port": "port",
+}
 _YAML_BFD = {"enabled", "port", "detection_multiplier", "desired_min_tx_interval", "required_min_rx_interval"}
+_ANNOTATIONS = {
+    "address": "peer.ips",
+    "remote_asn": "peer.asns",
+    "port": "peer.ports",
+    "password": "peer.passwords",
+    "local_address": "peer.localips",
+}
+
+
+def _port(text: str) -> int:
+    return values.number(text, 1, 65535)
+
+
+_PARSERS: Mapping[str, Callable[[str], Any]] = {
+    "address": values.unicast,
+    "remote_asn": values.asn_text,
+    "port": _port,
+    "password": values.base64_password,
+    "local_address": values.unicast,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Column:
+    """One of the parallel lists: the values of one field of all peers. None and "" are left to the default."""
+
+    place: str
+    items: Sequence[Any]
+    parse: Callable[[Any], Any]
 
 
 def peers(node: Node, configuration: Configuration, options: RoutingOptions) -> Found:
     """The peers that the settings or the node's annotations name, in the order given."""
     usual = _usual(node, configuration, options)
     if options.peer_router_ips:
-        return _of_settings(replace(usual, origin="--peer-router-ips", field="", local_field=""), options)
+        usual = replace(usual, origin="--peer-router-ips", field="", local_field="", bfd=_settings_bfd(options))
+        return _of_columns(usual, _settings_columns(options))
     document = annotation(node.metadata.annotations, "peers")
     if document:
-        return _of_document(node, replace(usual, field=document.field, local_field=document.field), document)
-    addresses = annotation(node.metadata.annotations, "peer.ips")
-    return _of_lists(node, replace(usual, field=addresses.field), addresses) if addresses else ([], [])
+        return _of_document(replace(usual, field=document.field, local_field=document.field), document)
+    columns = _annotation_columns(node)
+    return _of_columns(replace(usual, field=columns["address"].place), columns) if "address" in columns else ([], [])
 
 
 def _usual(node: Node, configuration: Configuration, options: RoutingOptions) -> Peer:
@@ -60,121 +93,90 @@ def _usual(node: Node, configuration: Configuration, options: RoutingOptions) ->
     )
 
 
-def _of_settings(usual: Peer, options: RoutingOptions) -> Found:
-    count = len(options.peer_router_ips)
-    if len(options.peer_router_asns) != count:
-        problem = f"{len(options.peer_router_asns)} ASNs for {count} addresses in --peer-router-ips"
-        return [], [InputError("--peer-router-asns", "", problem)]
-    for flag, given in (
-        ("--peer-router-ports", options.peer_router_ports),
-        ("--peer-router-passwords", options.peer_router_passwords),
-    ):
-        if given and len(given) != count:
-            return [], [InputError(flag, "", f"{len(given)} entries for {count} addresses in --peer-router-ips")]
-    bfd = Bfd(
+def _settings_bfd(options: RoutingOptions) -> Bfd | None:
+    if not options.enable_bfd:
+        return None
+    return Bfd(
         min_tx=options.bfd_desired_min_tx_interval,
         min_rx=options.bfd_required_min_rx_interval,
         multiplier=options.bfd_detection_multiplier,
     )
+
+
+def _settings_columns(options: RoutingOptions) -> dict[str, _Column]:
+    """The settings' lists; ports and passwords may be absent altogether."""
+    columns = {
+        "address": _Column(place="", items=options.peer_router_ips, parse=lambda given: values.unicast(str(given))),
+        "remote_asn": _Column(place="--peer-router-asns", items=options.peer_router_asns, parse=values.asn),
+        "port": _Column(place="--peer-router-ports", items=options.peer_router_ports, parse=int),
+        "password": _Column(
+            place="--peer-router-passwords",
+            items=options.peer_router_passwords,
+            parse=lambda given: values.password(given.reveal().encode()),
+        ),
+    }
+    return {field: column for field, column in columns.items() if column.items or field in ("address", "remote_asn")}
+
+
+def _annotation_columns(node: Node) -> dict[str, _Column]:
+    columns: dict[str, _Column] = {}
+    for field, name in _ANNOTATIONS.items():
+        found = annotation(node.metadata.annotations, name)
+        if found and found.text:
+            columns[field] = _Column(place=found.field, items=found.items(), parse=_PARSERS[field])
+    return columns
+
+
+def _of_columns(usual: Peer, columns: Mapping[str, _Column]) -> Found:
+    count = len(columns["address"].items)
+    uneven = [
+        InputError(usual.origin, column.place, f"{len(column.items)} entries for {count} addresses")
+        for column in columns.values()
+        if len(column.items) != count
+    ]
+    if uneven:
+        return [], uneven
     found: list[Peer] = []
     problems: list[InputError] = []
-    for index, address in enumerate(options.peer_router_ips):
+    for index in range(count):
         faults = Faults(usual.origin)
-        secret = options.peer_router_passwords[index] if options.peer_router_passwords else None
-        port = options.peer_router_ports[index] if options.peer_router_ports else None
-        peer = replace(
-            usual,
-            name=str(address),
-            address=faults.read("", values.unicast, str(address)),
-            remote_asn=faults.read("", values.asn, options.peer_router_asns[index]) or 0,
-            port=port or usual.port,
-            password=_plain_password(secret, faults),
-            bfd=bfd if options.enable_bfd else None,
-        )
-        _keep(peer, faults, found, problems)
-    return found, problems
-
-
-def _plain_password(secret: Secret | None, faults: Faults) -> Secret | None:
-    if secret is None:
-        return None
-    return faults.read("--peer-router-passwords", values.password, secret.reveal().encode())
-
-
-def _keep(peer: Peer, faults: Faults, found: list[Peer], problems: list[InputError]) -> None:
-    if faults:
+        peer = _completed(usual, _row(columns, index, faults), faults)
         problems.extend(faults)
-    else:
-        found.append(peer)
-
-
-def _of_lists(node: Node, usual: Peer, addresses: Annotation) -> Found:
-    texts = addresses.items()
-    asns = annotation(node.metadata.annotations, "peer.asns")
-    if asns is None or len(asns.items()) != len(texts):
-        given = len(asns.items()) if asns else 0
-        return [], [InputError(node.ref, asns.field if asns else addresses.field, _uneven(given, len(texts), "ASNs"))]
-    columns: dict[str, Annotation] = {}
-    for name, field in _PARALLEL.items():
-        column = annotation(node.metadata.annotations, name)
-        if column and column.text:
-            if len(column.items()) != len(texts):
-                return [], [InputError(node.ref, column.field, _uneven(len(column.items()), len(texts), "entries"))]
-            columns[field] = column
-    found: list[Peer] = []
-    problems: list[InputError] = []
-    for index, text in enumerate(texts):
-        faults = Faults(node.ref)
-        peer = replace(
-            usual,
-            address=faults.read(addresses.field, values.unicast, text),
-            remote_asn=faults.read(asns.field, values.asn_text, asns.items()[index]) or 0,
-        )
-        _keep(_completed(peer, _row(columns, index, faults), faults), faults, found, problems)
+        if not faults:
+            found.append(peer)
     return found, problems
 
 
-def _uneven(given: int, count: int, what: str) -> str:
-    return f"{given} {what} for {count} addresses in peer.ips"
+def _row(columns: Mapping[str, _Column], index: int, faults: Faults) -> dict[str, Any]:
+    return {
+        field: faults.read(column.place, column.parse, column.items[index])
+        for field, column in columns.items()
+        if column.items[index] not in (None, "")
+    }
 
 
-def _row(columns: Mapping[str, Annotation], index: int, faults: Faults) -> dict[str, Any]:
-    """The optional values of one peer; blank ones are left to the default."""
-    row = {}
-    for field, column in columns.items():
-        text = column.items()[index]
-        if text:
-            row[field] = faults.read(column.field, _PARSERS[field], text)
-    return row
-
-
-def _port(text: str) -> int:
-    return values.number(text, 1, 65535)
-
-
-_PARSERS: Mapping[str, Callable[[str], Any]] = {
-    "port": _port,
-    "password": values.base64_password,
-    "local_address": values.unicast,
-}
-
-
-def _completed(peer: Peer, given: Mapping[str, Any], faults: Faults) -> Peer:
-    peer = replace(peer, name=str(peer.address), **{field: value for field, value in given.items() if value})
+def _completed(usual: Peer, given: Mapping[str, Any], faults: Faults) -> Peer:
+    """`usual` with what is given for one peer, by field; None was a fault already."""
+    peer = replace(usual, name=str(given.get("address")), **{field: value for field, value in given.items() if value})
+    if "address" not in given or "remote_asn" not in given:
+        faults.add(usual.field, "every peer needs an address and an ASN")
     if peer.address and peer.local_address:
         faults.read(peer.local_field, values.same_family, peer.local_address, peer.address)
     return peer
 
 
-def _of_document(node: Node, usual: Peer, document: Annotation) -> Found:
+def _of_document(usual: Peer, document: Annotation) -> Found:
     entries = _entries(document.text)
     if entries is None:
-        return [], [InputError(node.ref, document.field, "is not a YAML list of peers")]
+        return [], [InputError(usual.origin, document.field, "is not a YAML list of peers")]
     found: list[Peer] = []
     problems: list[InputError] = []
     for index, entry in enumerate(entries):
-        faults = Faults(node.ref)
-        _keep(_of_entry(entry, usual, f"{document.field}[{index}]", faults), faults, found, problems)
+        faults = Faults(usual.origin)
+        peer = _of_entry(entry, usual, f"{document.field}[{index}]", faults)
+        problems.extend(faults)
+        if not faults:
+            found.append(peer)
     return found, problems
 
 
@@ -189,23 +191,18 @@ def _entries(text: str) -> Sequence[Any] | None:
 
 
 def _of_entry(entry: Any, usual: Peer, field: str, faults: Faults) -> Peer:
-    if not isinstance(entry, dict) or not _YAML_REQUIRED <= entry.keys():
-        faults.add(field, f"expected a mapping with {' and '.join(sorted(_YAML_REQUIRED))}")
+    if not isinstance(entry, dict) or not entry.keys() >= _YAML_REQUIRED:
+        faults.add(field, "expected a mapping with remoteip and remoteasn")
         return usual
-    for name in _unknown(entry, _YAML_REQUIRED | _YAML_OPTIONAL.keys() | {"bfd"}):
+    for name in _unknown(entry, _YAML_FIELDS.keys() | {"bfd"}):
         faults.add(f"{field}.{name}", "unknown field")
-    peer = replace(
-        usual,
-        address=faults.read(f"{field}.remoteip", values.unicast, str(entry["remoteip"])),
-        remote_asn=faults.read(f"{field}.remoteasn", values.asn_text, str(entry["remoteasn"])) or 0,
-        bfd=_yaml_bfd(entry.get("bfd"), f"{field}.bfd", faults),
-    )
     given = {
         target: faults.read(f"{field}.{name}", _PARSERS[target], str(entry[name]))
-        for name, target in _YAML_OPTIONAL.items()
+        for name, target in _YAML_FIELDS.items()
         if entry.get(name) not in (None, "")
     }
-    return _completed(peer, given, faults)
+    bfd = _yaml_bfd(entry.get("bfd"), f"{field}.bfd", faults)
+    return _completed(replace(usual, bfd=bfd, field=field, local_field=f"{field}.localip"), given, faults)
 
 
 def _unknown(entry: Mapping[Any, Any], known: Container[str]) -> Iterator[str]:

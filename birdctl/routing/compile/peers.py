@@ -126,12 +126,12 @@ def _check(
     places: Mapping[Address, str],
 ) -> None:
     own = around.own
-    if peer.name in names:
-        faults.add(peer.field, f"{names[peer.name]} has this name already")
     if peer.address in own.every_address:
         faults.add(peer.field, f"{peer.address} is an address of {own.ref} itself")
     elif peer.address and peer.address in taken:
         faults.add(peer.field, f"{peer.address} is the neighbour of {taken[peer.address]} already")
+    elif peer.name in names:
+        faults.add("metadata.name", f"{names[peer.name]} has this name already")
     place = places.get(peer.local_address, own.ref) if peer.local_address else own.ref
     if place != own.ref and peer.local_address not in own.every_address:
         faults.add(peer.local_field, f"{peer.local_address} is an address of {place}, not of {own.ref}")

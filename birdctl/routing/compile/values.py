@@ -187,9 +187,9 @@ def pattern(rule: PrefixRule) -> PrefixPattern:
 
 def base64_password(text: str) -> Secret:
     try:
-        return password(base64.b64decode(text, validate=True))
+        return password(base64.b64decode("".join(text.split()), validate=True))
     except binascii.Error:
-        raise ValueError("is not base64") from None
+        raise ValueError("the password is not base64") from None
 
 
 def password(content: bytes) -> Secret:
@@ -197,15 +197,15 @@ def password(content: bytes) -> Secret:
     try:
         text = content.decode()
     except UnicodeDecodeError:
-        raise ValueError("is not UTF-8 text") from None
+        raise ValueError("the password is not UTF-8 text") from None
     if not text:
-        raise ValueError("is empty")
+        raise ValueError("the password is empty")
     if text.endswith("\n"):
-        raise ValueError("ends with a line break; encode it without one, as with `printf`")
+        raise ValueError("the password ends with a line break; encode it without one, as with `printf`")
     if '"' in text or not text.isprintable():
-        raise ValueError("has a quote or a control character, which BIRD cannot hold")
+        raise ValueError("the password has a quote or a control character, which BIRD cannot hold")
     if len(content) > _LONGEST_MD5_KEY:
-        raise ValueError(f"is longer than {_LONGEST_MD5_KEY} bytes")
+        raise ValueError(f"the password is longer than {_LONGEST_MD5_KEY} bytes")
     return Secret(text)
 
 

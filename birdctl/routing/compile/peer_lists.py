@@ -191,7 +191,7 @@ def _entries(text: str) -> Sequence[Any] | None:
 
 
 def _of_entry(entry: Any, usual: Peer, field: str, faults: Faults) -> Peer:
-    if not isinstance(entry, dict) or not entry.keys() >= _YAML_REQUIRED:
+    if not isinstance(entry, dict):
         faults.add(field, "expected a mapping with remoteip and remoteasn")
         return usual
     for name in _unknown(entry, _YAML_FIELDS.keys() | {"bfd"}):

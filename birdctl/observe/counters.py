@@ -24,7 +24,7 @@ class Histogram:
 
 @dataclass(slots=True)
 class Counters:
-    """`passes` by result: changed, unchanged, refused, failed. `flaps` by external peer. `reaction_seconds` are from the
+    """`passes` by result: changed, unchanged, refused, failed; `flaps` by external peer; `reaction_seconds` from the
     change of an object to its effect read back from BIRD.
     """
 

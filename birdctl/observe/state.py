@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from birdctl.errors import InputError
 from birdctl.observe.sight import Sight
 from birdctl.routing.inventory import Inventory
 
@@ -35,7 +36,7 @@ class State:
     pending: int = 0
     error: str = ""
     refused: bool = False
-    problems: tuple[str, ...] = ()
+    problems: tuple[InputError, ...] = ()
     generation: int = 0
     last_sync: float | None = None
     last_sync_seconds: float | None = None
@@ -43,6 +44,11 @@ class State:
     heartbeat: float = field(default_factory=time.monotonic)
     patience: float = 60.0
     quorum: float = 0.5
+
+    @property
+    def last_error(self) -> str:
+        """Why the node is not as desired; empty when nothing is wrong."""
+        return self.error or self.bird_error or self.source_error
 
     @property
     def converged(self) -> bool:
@@ -81,13 +87,12 @@ class State:
 
 def document(state: State) -> dict[str, Any]:
     """`birdctl show status -o json`."""
-    last_error = state.error or state.bird_error or state.source_error
     routing = {
         "enabled": True,
         "converged": state.converged,
         "pendingChanges": state.pending,
         "lastSyncSeconds": state.last_sync_seconds,
-        "lastError": last_error or None,
+        "lastError": state.last_error or None,
     }
     whole = {
         "apiVersion": "birdctl.io/v1alpha1",
@@ -96,9 +101,9 @@ def document(state: State) -> dict[str, Any]:
         "converged": state.converged,
         "healthy": state.healthy,
         "generation": state.generation,
-        "lastSync": _time(state.last_sync),
-        "lastError": last_error or None,
-        "problems": list(state.problems),
+        "lastSync": time_of_day(state.last_sync) if state.last_sync is not None else None,
+        "lastError": state.last_error or None,
+        "problems": list(map(str, state.problems)),
         "domains": {"routing": _known(routing)},
         "bird": _bird(state),
         "source": _known({"kind": state.source, "synced": state.synced, "lastError": state.source_error or None}),
@@ -124,5 +129,6 @@ def _known(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _time(moment: float | None) -> str | None:
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment is not None else None
+def time_of_day(moment: float) -> str:
+    """RFC 3339, of seconds since the epoch."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

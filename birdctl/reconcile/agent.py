@@ -21,7 +21,7 @@ from typing import Any, Literal
 from birdctl.cluster.events import Event
 from birdctl.cluster.source import Source
 from birdctl.cluster.store import Cluster
-from birdctl.errors import BackendError, BirdctlError, Unavailable, UnsafePlan
+from birdctl.errors import BackendError, BirdctlError, InputError, Unavailable, UnsafePlan
 from birdctl.observe.counters import Counters
 from birdctl.observe.sight import see
 from birdctl.observe.state import State, document
@@ -257,7 +257,8 @@ class Agent:
     def _reconcile(self, started: float) -> None:
         prepared = self._reconciler.prepare()
         plan = prepared.plan
-        self._note(dirty=False, desired=plan.desired, pending=plan.size, problems=tuple(map(str, plan.problems)))
+        self._tell_problems(plan.problems)
+        self._note(dirty=False, desired=plan.desired, pending=plan.size)
         self._recheck = _monotonic(prepared.recheck_at)
         if plan.changes:
             log.info("%s", plan.summary())
@@ -265,6 +266,16 @@ class Agent:
             result = self._reconciler.carry_out(prepared)
             self._counters.commit_seconds.observe(result.commit.seconds)
         self._succeeded(prepared, time.monotonic() - started)
+
+    def _tell_problems(self, problems: tuple[InputError, ...]) -> None:
+        """One line in the log for each that appears, and for each that is gone."""
+        before, now = ({str(each) for each in found} for found in (self.state.problems, problems))
+        for problem in sorted(now - before):
+            log.warning("left out: %s", problem)
+        for problem in sorted(before - now):
+            log.info("no longer wrong: %s", problem)
+        if before != now:
+            self._note(problems=problems)
 
     def _succeeded(self, prepared: Prepared, seconds: float) -> None:
         now = time.monotonic()

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from birdctl.errors import BackendError, InputError
 from birdctl.observe import health
@@ -24,6 +24,9 @@ from birdctl.reconcile.agent import Agent
 from birdctl.reconcile.control import ControlServer
 from birdctl.reconcile.sources import open_source
 from birdctl.settings import Settings
+
+if TYPE_CHECKING:
+    from birdctl.observe.publisher import Publisher
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +57,8 @@ class _Daemon:
         self._started = time.monotonic()
         self._settled = False
         self._counters = Counters()
-        self._source = open_source(settings)
+        self._source, self._client = open_source(settings)
+        self._publisher: Publisher | None = None
         self._agent = Agent(settings, self._source, self._counters, self._after_turn)
         handlers = {"status": self._status, "sync": self._sync, "plan": self._plan}
         self._control = ControlServer(settings.runtime_dir, handlers)
@@ -80,7 +84,9 @@ class _Daemon:
             self._settled = True
             gc.collect()
             gc.freeze()
-            threading.Thread(target=self._serve_http, name="http start", daemon=True).start()
+            threading.Thread(target=self._settle, name="start", daemon=True).start()
+        if self._publisher:
+            self._publisher.offer(state)
 
     def _reload(self) -> None:
         self._files = _signature(self._settings)
@@ -106,6 +112,15 @@ class _Daemon:
 
     def _plan(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         return self._agent.plan(float(request["timeout"]))
+
+    def _settle(self) -> None:
+        self._serve_http()
+        if self._client:
+            from birdctl.observe.publisher import Publisher  # noqa: PLC0415 - only with an API server
+
+            publisher = Publisher(self._client, self._settings.node)
+            publisher.start()
+            self._publisher = publisher
 
     def _serve_http(self) -> None:
         from birdctl.observe.http import Answer, probe, serve  # noqa: PLC0415 - the first commit does not wait for it

@@ -59,15 +59,16 @@ def _prefixes(inventory: Inventory) -> set[str]:
 def exceeded_limits(config: BirdConfig) -> list[str]:
     """Export limits that the node's own prefixes alone exceed, where that would cost routes or the session."""
     filters = {each.name: each for each in config.filters}
-    return [
-        f"{session.peer} would be sent {count} {channel.family} prefixes, its export limit is {channel.export_limit.prefixes}"
-        f" ({channel.export_limit.action})"
-        for session in config.sessions
-        for channel in session.channels
-        if channel.export_limit
-        and channel.export_limit.action != "warn"
-        and (count := _exported(channel, filters, config.originated)) > channel.export_limit.prefixes
-    ]
+    found = []
+    for session in config.sessions:
+        for channel in session.channels:
+            limit, count = channel.export_limit, _exported(channel, filters, config.originated)
+            if limit and limit.action != "warn" and count > limit.prefixes:
+                found.append(
+                    f"{session.peer} would be sent {count} {channel.family} prefixes,"
+                    f" its export limit is {limit.prefixes} ({limit.action})"
+                )
+    return found
 
 
 def _exported(channel: Channel, filters: dict[str, Filter], originated: tuple[Originated, ...]) -> int:

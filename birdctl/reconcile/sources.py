@@ -5,11 +5,16 @@ Each source's module is loaded only when it is the one: the API server's client 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from birdctl.cluster.bgp import BGPAdvertisement, BGPConfiguration, BGPPeer
 from birdctl.cluster.objects import EndpointSlice, Namespace, Node, Object, Secret, Service
 from birdctl.cluster.source import Source
 from birdctl.cluster.store import Cluster
 from birdctl.settings import Settings
+
+if TYPE_CHECKING:
+    from birdctl.cluster.apiclient import ApiClient
 
 TYPES: tuple[type[Object], ...] = (
     Node,
@@ -23,16 +28,20 @@ TYPES: tuple[type[Object], ...] = (
 )
 
 
-def open_source(settings: Settings) -> Source:
-    """The live source, not yet started. Raises BirdctlError when it cannot even be addressed."""
+def open_source(settings: Settings) -> tuple[Source, ApiClient | None]:
+    """The live source, not yet started, and the API server it reads, if it does.
+
+    Raises BirdctlError when it cannot even be addressed.
+    """
     if settings.manifests:
         from birdctl.cluster.folder import FolderSource  # noqa: PLC0415 - only the source in use is paid for
 
-        return FolderSource(settings.manifests)
+        return FolderSource(settings.manifests), None
     from birdctl.cluster.apiclient import ApiClient  # noqa: PLC0415
     from birdctl.cluster.apiserver import ApiServerSource  # noqa: PLC0415
 
-    return ApiServerSource(ApiClient.connect(settings.kubeconfig), settings.node, TYPES, settings.namespace)
+    client = ApiClient.connect(settings.kubeconfig)
+    return ApiServerSource(client, settings.node, TYPES, settings.namespace), client
 
 
 def load(settings: Settings) -> Cluster:

@@ -1,0 +1,150 @@
+"""Nodes of a test cluster: a namespace, a real BIRD and a real agent that reads a shared folder of manifests."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from birdctl.errors import BirdctlError
+from birdctl.observe.peers import peers
+from birdctl.reconcile.control import ask
+from birdctl.routing import inventory as inventories
+from birdctl.routing.commit import BirdBackend
+from tests.bird.daemon import _ENDS_WITH_US, Bird, Namespace
+from tests.birds import BirdProgram
+from tests.polling import eventually
+
+BOOTSTRAP = Path("birdctl/bird-templates/bootstrap.conf").read_text()
+
+
+def node(name: str, address: str, pod_cidr: str, **annotations: str) -> dict[str, Any]:
+    """A ready Node."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "annotations": annotations},
+        "spec": {"podCIDR": pod_cidr, "podCIDRs": [pod_cidr]},
+        "status": {
+            "addresses": [{"type": "InternalIP", "address": address}],
+            "conditions": [{"type": "Ready", "status": "True"}],
+        },
+    }
+
+
+class Manifests:
+    """A folder that agents watch; each object has a file of its own, written whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, *objects: dict[str, Any]) -> None:
+        for each in objects:
+            path = self._path(each["kind"], each["metadata"]["name"])
+            new = path.with_suffix(".new")
+            new.write_text(json.dumps(each))
+            new.replace(path)
+
+    def remove(self, kind: str, name: str) -> None:
+        self._path(kind, name).unlink()
+
+    def _path(self, kind: str, name: str) -> Path:
+        return self.folder / f"{kind}-{name}.yaml".lower()
+
+
+class AgentNode:
+    """One node. Its BIRD and agent are started and ended by the test; `close` ends what is left."""
+
+    def __init__(
+        self, name: str, program: BirdProgram, namespace: Namespace, folder: Path, manifests: Manifests
+    ) -> None:
+        self.name = name
+        self.namespace = namespace
+        self.folder = folder / name
+        self.run = self.folder / "run"
+        self.bird = Bird(program, namespace, self.folder)
+        self.log = self.folder / "agent.log"
+        self._manifests = manifests
+        self._agent: subprocess.Popen[bytes] | None = None
+
+    def start_bird(self, *options: str) -> None:
+        """With the configuration it had last."""
+        self.bird.start(None if self.bird.config.exists() else BOOTSTRAP, *options)
+
+    def start_agent(self, *flags: str) -> None:
+        with self.log.open("ab") as log:
+            self._agent = subprocess.Popen(
+                self.namespace.command(*_ENDS_WITH_US, *self.command("agent", *flags)), stderr=log
+            )
+
+    def command(self, verb: str, *flags: str) -> list[str]:
+        """The command line of a verb on this node."""
+        files = {"runtime-dir": self.run, "bird-socket": self.bird.socket, "bird-config": self.bird.config}
+        own = [f"--{flag}={value}" for flag, value in files.items()]
+        return [sys.executable, "-m", "birdctl", verb, *own, f"--node={self.name}", *self.source, *flags]
+
+    @property
+    def source(self) -> list[str]:
+        return [f"--manifests={self._manifests.folder}"]
+
+    def birdctl(self, verb: str, *flags: str) -> subprocess.CompletedProcess[str]:
+        """A verb, run to its end inside the namespace."""
+        command = self.namespace.command(*self.command(verb, *flags))
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    def kill_agent(self, number: signal.Signals = signal.SIGKILL) -> int:
+        """Ends it, and waits until it has; its exit code."""
+        assert self._agent
+        os.kill(self._agent.pid, number)
+        return self._agent.wait(10)
+
+    @property
+    def agent_pid(self) -> int:
+        assert self._agent
+        return self._agent.pid
+
+    def ask(self, request: str, timeout: float = 10.0) -> dict[str, Any]:
+        return ask(self.run, request, timeout=timeout)
+
+    def status(self) -> dict[str, Any]:
+        """Empty while no agent answers."""
+        try:
+            return self.ask("status")
+        except BirdctlError:
+            return {}
+
+    def converged(self) -> bool:
+        return bool(self.status().get("converged"))
+
+    def logged(self, text: str) -> bool:
+        return text in self.log.read_text()
+
+    @property
+    def backend(self) -> BirdBackend:
+        return BirdBackend(self.bird.socket, self.bird.config, self.run)
+
+    def peers(self) -> dict[str, str]:
+        """State by peer's name, as BIRD says it now."""
+        inventory = inventories.read(self.run)
+        return {each.peer: each.state for each in peers(inventory, self.backend.sessions())} if inventory else {}
+
+    def routes(self) -> set[str]:
+        """Prefixes that BIRD put into the kernel."""
+        return {line.split()[0] for line in self.namespace.run("ip route show proto bird").splitlines()}
+
+    def close(self) -> None:
+        if self._agent and self._agent.poll() is None:
+            self.kill_agent()
+        self.bird.kill()
+
+
+def converged(*nodes: AgentNode, timeout: float = 20.0) -> None:
+    """Waits until every agent has applied everything written so far."""
+    for each in nodes:
+        eventually(each.converged, timeout)
+        assert each.ask("sync", timeout)["converged"], each.status()

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from birdctl import values
-from birdctl.cli import parser as parsers
 from birdctl.cli import places
 from birdctl.cli.places import Place
 from birdctl.errors import BirdctlError, InputError, NotConverged, Unavailable
@@ -27,16 +26,7 @@ _PAUSE = 0.05
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--for", dest="condition", choices=CONDITIONS, default="converged", help="default converged")
     parser.add_argument("--timeout", default="30s", metavar="DURATION", help="how long to wait at most (default 30s)")
-    parser.add_argument("--lab", metavar="NAME", help="all nodes of a running lab")
-    parser.add_argument(
-        "--node",
-        dest="nodes",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="only this node of the lab (repeatable)",
-    )
-    parsers.add_settings(parser, tuple(field for field in parsers.CONNECTION if field != "node"))
+    show.add_targets(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,6 +11,9 @@ from birdctl.routing import state
 from birdctl.routing.inventory import Inventory, of_protocol
 from birdctl.routing.state import RouteState, SessionState
 
+KERNEL_PROTOCOLS = ("kernel4", "kernel6")
+"""BIRD's protocols that write the kernel's table, and read what others put there."""
+
 KernelRoutes = Mapping[Prefix, Sequence[state.NextHop]]
 """What the kernel has from BIRD: the next hops of each prefix."""
 
@@ -18,12 +21,14 @@ KernelRoutes = Mapping[Prefix, Sequence[state.NextHop]]
 def routes(
     inventory: Inventory, found: Iterable[RouteState], sessions: Iterable[SessionState], kernel: KernelRoutes
 ) -> tuple[Route, ...]:
-    """One view per route of BIRD, by prefix, the best first. What the node originates never goes into the kernel: it
-    is neither installed nor missing there.
+    """One view per route of BIRD, by prefix, the best first, without those that the kernel told it.
+
+    What the node originates never goes into the kernel: it is neither installed nor missing there.
     """
     names = {each.router_id: of_protocol(inventory.sessions, each.protocol) for each in sessions if each.router_id}
     nodes = {router: each.peer for router, each in names.items() if each and each.type != "external"}
-    ordered = sorted(found, key=lambda each: (sort_key(each.prefix), not each.best, each.protocol))
+    ours = (each for each in found if each.protocol not in KERNEL_PROTOCOLS)
+    ordered = sorted(ours, key=lambda each: (sort_key(each.prefix), not each.best, each.protocol))
     return tuple(_route(inventory, each, nodes, kernel) for each in ordered)
 
 

@@ -41,11 +41,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_form(parser)
     parser.add_argument("-w", "--watch", action="store_true", help="go on, and print what changes")
     parser.add_argument("--no-headers", action="store_true", help="leave the line of column names out")
+    parser.add_argument("-A", "--all-nodes", action="store_true", help="every node, as the API server knows it")
+    add_targets(parser)
+
+
+def add_targets(parser: argparse.ArgumentParser) -> None:
+    """The flags that say which nodes are asked, and where."""
     parser.add_argument(
         "--node", dest="nodes", action="append", default=[], metavar="NAME", help="only this node (repeatable)"
     )
-    parser.add_argument("-A", "--all-nodes", action="store_true", help="every node, as the API server knows it")
     parser.add_argument("--lab", metavar="NAME", help="the nodes of a running lab")
+    parser.set_defaults(all_nodes=False)
     parsers.add_settings(parser, tuple(field for field in parsers.CONNECTION if field != "node"))
 
 

@@ -16,7 +16,6 @@ from birdctl.observe.routes import routes
 from birdctl.observe.views import Route
 
 TABLES = ("master4", "master6")
-KERNEL = ("kernel4", "kernel6")
 
 
 def _joined(values: Iterable[object]) -> str:
@@ -66,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
 
 def read(place: Place) -> tuple[Route, ...]:
     """The routes of one node, joined with its kernel's. Raises Unavailable, BackendError."""
-    from birdctl.cli import kernel  # noqa: PLC0415 - netlink, only for who needs it
+    from birdctl.observe import kernel  # noqa: PLC0415 - netlink, only for who needs it
 
     bird = place.bird()
-    found = [route for table in TABLES for route in bird.routes(table=table) if route.protocol not in KERNEL]
-    return routes(place.inventory(), found, bird.sessions(), kernel.bird_routes(place.netns))
+    found = [route for table in TABLES for route in bird.routes(table=table)]
+    return routes(place.inventory(), found, bird.sessions(), kernel.of_bird(kernel.routes(place.netns)))

@@ -1,0 +1,1 @@
+"""`birdctl explain …`: why something is as it is, step by step."""

@@ -1,0 +1,174 @@
+"""From the objects to the peers: who has the prefix, what BIRD made of it, whether the kernel has it, which peers were
+sent it, and the term of the filter that stopped it at the others. An address stands for the prefix BIRD uses for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from birdctl.addresses import Prefix, parse_prefix
+from birdctl.cli import parser as parsers
+from birdctl.cli import show, tables
+from birdctl.cli.output import View, add_form
+from birdctl.cli.places import Place
+from birdctl.cli.tables import Column
+from birdctl.cluster.bgp import API_VERSION
+from birdctl.errors import BirdctlError, InputError
+from birdctl.observe.explain import Evidence, Step, explain
+from birdctl.observe.verdicts import Filters
+from birdctl.observe.views import View as Item
+from birdctl.routing.state import RouteState
+from birdctl.settings import Settings
+
+if TYPE_CHECKING:
+    from birdctl.cluster.store import Cluster
+
+_WORDS = {True: "yes", False: "no", None: ""}
+
+
+class Explanation(Item, frozen=True, kw_only=True):
+    """Of one prefix on one node."""
+
+    node: str
+    prefix: str
+    steps: tuple[Step, ...]
+
+
+COLUMNS: tuple[Column[Step], ...] = (
+    Column("", lambda step: step.subject),
+    Column("", lambda step: _WORDS[step.holds], tone=lambda step: "good" if step.holds else "bad"),
+    Column("", lambda step: step.text),
+)
+
+
+class ExplanationView(View[Explanation, Step]):
+    """A heading and the steps; one node's answer stands alone, not in a list."""
+
+    def table(self, items: Sequence[Explanation], *, wide: bool, headers: bool) -> list[str]:  # noqa: ARG002
+        return [
+            line
+            for item in items
+            for line in (
+                f"{item.prefix} on node {item.node}",
+                *tables.lines(COLUMNS, item.steps, wide=False, headers=False),
+            )
+        ]
+
+    def document(self, items: Sequence[Explanation]) -> dict[str, Any]:
+        several = super().document(items)
+        head = {"apiVersion": API_VERSION, "kind": "RouteExplanation"}
+        return {**head, **several["items"][0]} if len(items) == 1 else several
+
+
+VIEW = ExplanationView(
+    kind="RouteExplanationList", what="explanations", name=lambda item: f"explanation/{item.node}/{item.prefix}"
+)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("prefix", metavar="PREFIX", help="a prefix, or an address")
+    add_form(parser, ("text", "json", "yaml"))
+    show.add_targets(parser)
+    parsers.add_settings(parser, ("manifests",))
+
+
+def run(args: argparse.Namespace) -> int:
+    wanted = _parsed(args.prefix)
+    objects = tuple(_objects(Settings.load(args, os.environ), wanted))
+    args.output = "table" if args.output == "text" else args.output
+
+    def read(place: Place) -> list[Explanation]:
+        evidence = gather(place, wanted, is_address="/" not in args.prefix)
+        steps = (*objects, *explain(evidence))
+        return [Explanation(node=evidence.inventory.node, prefix=str(evidence.prefix), steps=steps)]
+
+    items, failures = show.gather(args, show.Reader(read))
+    VIEW.print(items, args.output)
+    show.report(failures)
+    return 2 if failures else 0
+
+
+def _parsed(text: str) -> Prefix:
+    try:
+        return parse_prefix(text)
+    except ValueError as error:
+        raise InputError("PREFIX", "", str(error)) from None
+
+
+def gather(place: Place, wanted: Prefix, *, is_address: bool) -> Evidence:
+    """Everything that one node says about a prefix. Raises Unavailable, BackendError."""
+    from birdctl.observe import kernel  # noqa: PLC0415 - netlink, only for who needs it
+
+    bird = place.bird()
+    status, sessions, inventory = bird.status(), bird.sessions(), place.inventory()
+    table = bird.routes(table=f"master{wanted.version}")
+    covering = _longest(table, wanted)
+    prefix = covering[0].prefix if is_address and covering else wanted
+    up = [state.protocol for state in sessions if state.state == "Established"]
+    return Evidence(
+        prefix=prefix,
+        inventory=inventory,
+        sessions=sessions,
+        routes=tuple(route for route in table if route.prefix == prefix),
+        covering=covering,
+        sent=frozenset(protocol for protocol in up if bird.routes(prefix=prefix, exported_to=protocol)),
+        kernel=kernel.routes(place.netns),
+        filters=Filters(bird.running_text() or ""),
+        recovering=status.recovering,
+    )
+
+
+def _longest(table: Iterable[RouteState], wanted: Prefix) -> tuple[RouteState, ...]:
+    around = [route for route in table if wanted.subnet_of(route.prefix)]  # type: ignore[arg-type]
+    longest = max((route.prefix.prefixlen for route in around), default=0)
+    return tuple(route for route in around if route.prefix.prefixlen == longest)
+
+
+def _objects(settings: Settings, wanted: Prefix) -> Iterator[Step]:
+    """Who has the prefix according to the source, if one is named."""
+    if not (settings.manifests or settings.kubeconfig or "KUBERNETES_SERVICE_HOST" in os.environ):
+        return
+    from birdctl.reconcile import sources  # noqa: PLC0415 - only who reads objects pays for them
+
+    try:
+        owners = list(_owners(settings, sources.load(settings), wanted))
+    except BirdctlError as error:
+        yield Step(subject="objects", text=f"cannot be read: {error}")
+        return
+    for owner in owners:
+        yield Step(subject="objects", holds=True, text=owner)
+    if not owners:
+        yield Step(subject="objects", holds=False, text="no pod CIDR and no service address of the cluster")
+
+
+def _owners(settings: Settings, cluster: Cluster, wanted: Prefix) -> Iterator[str]:
+    from birdctl.cluster.objects import Node, Service  # noqa: PLC0415
+    from birdctl.routing.compile.nodes import facts  # noqa: PLC0415
+
+    options = settings.routing()
+    for node in cluster.objects(Node).values():
+        for cidr in facts(node, options).pod_cidrs:
+            if wanted.version == cidr.version and wanted.overlaps(cidr):
+                yield f"pod CIDR {cidr} of {node.ref}"
+    for service in cluster.objects(Service).values():
+        spec, ingress = service.spec, service.status.load_balancer.ingress
+        addresses = {
+            "clusterIP": spec.cluster_ips or (spec.cluster_ip,),
+            "externalIP": spec.external_ips,
+            "loadBalancerIP": tuple(each.ip for each in ingress),
+        }
+        for source, texts in addresses.items():
+            for text in texts:
+                if _is_in(text, wanted):
+                    yield f"{source} {text} of {service.ref}"
+
+
+def _is_in(text: str, wanted: Prefix) -> bool:
+    try:
+        address = parse_prefix(text)
+    except ValueError:
+        return False  # "None", "" and what the compiler reports on the object
+    return address.version == wanted.version and address.subnet_of(wanted)  # type: ignore[arg-type]

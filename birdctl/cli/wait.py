@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from birdctl import values
-from birdctl.cli import places
+from birdctl.cli import places, show
 from birdctl.cli.places import Place
 from birdctl.errors import BirdctlError, InputError, NotConverged, Unavailable
 from birdctl.settings import Settings

@@ -141,8 +141,7 @@ def _why_not_sent(
     sender = evidence.inventory.sessions.get(best.protocol)
     if sender and "external" not in (sender.type, names.type) and "client" not in (sender.type, names.type):
         return "iBGP does not pass on what iBGP brought (RFC 4271 9.2.1)"
-    originated = best.protocol in evidence.inventory.originated
-    route = Candidate(prefix=evidence.prefix, protocol=best.protocol, source="RTS_STATIC" if originated else "RTS_BGP")
+    route = Candidate(prefix=evidence.prefix, protocol=best.protocol, source=_source(evidence, best))
     verdict = evidence.filters.verdict(protocol, label, "export", route)
     if verdict.accepted:
         return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import cast, get_args
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
@@ -11,9 +11,10 @@ from birdctl.cli import show
 from birdctl.cli.age import age
 from birdctl.cli.output import View
 from birdctl.cli.places import Place
+from birdctl.cli.states import node_states
 from birdctl.cli.tables import Column
-from birdctl.observe.views import BfdSession, BfdWord
-from birdctl.routing.state import BfdState
+from birdctl.observe.bfd import bfd_sessions
+from birdctl.observe.views import BfdSession
 
 COLUMNS: tuple[Column[BfdSession], ...] = (
     Column("NODE", lambda each: each.node),
@@ -40,24 +41,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    return show.run(args, VIEW, show.Reader(read))
-
-
-def read(place: Place) -> list[BfdSession]:
-    """The BFD sessions of one node, by address. Raises Unavailable, BackendError."""
-    peers = {names.address: names.peer for names in place.inventory().sessions.values() if names.address}
-    states = sorted(place.bird().bfd(), key=lambda state: (state.address.version, state.address.packed))
-    return [_session(place.node, state, peers.get(str(state.address))) for state in states]
-
-
-def _session(node: str, state: BfdState, peer: str | None) -> BfdSession:
-    return BfdSession(
-        node=node,
-        address=str(state.address),
-        state=cast("BfdWord", state.state) if state.state in get_args(BfdWord) else "down",
-        peer=peer,
-        interface=state.interface or None,
-        since_seconds=None if state.since is None else int(state.since),
-        interval_seconds=state.interval,
-        timeout_seconds=state.timeout,
+    return show.run(
+        args, VIEW, show.Reader(read, lambda settings: (each for state in node_states(settings) for each in state.bfd))
     )
+
+
+def read(place: Place) -> Iterable[BfdSession]:
+    """The BFD sessions of one node, by address. Raises Unavailable, BackendError."""
+    return bfd_sessions(place.inventory(), place.bird().bfd())

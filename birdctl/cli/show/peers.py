@@ -12,9 +12,11 @@ from birdctl.cli import show
 from birdctl.cli.age import age
 from birdctl.cli.output import View
 from birdctl.cli.places import Place
+from birdctl.cli.states import node_states
 from birdctl.cli.tables import Column
 from birdctl.observe import peers
 from birdctl.observe.views import FamilyCounts, Peer
+from birdctl.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +80,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    def chosen(place: Place) -> Iterator[Peer]:
-        return (peer for peer in read(place) if not args.failed or peer.state != "Established")
+    def chosen(found: Iterable[Peer]) -> Iterator[Peer]:
+        return (peer for peer in found if not args.failed or peer.state != "Established")
 
-    return show.run(args, VIEW, show.Reader(chosen))
+    def of_cluster(settings: Settings) -> Iterator[Peer]:
+        return chosen(peer for state in node_states(settings) for peer in state.peers)
+
+    return show.run(args, VIEW, show.Reader(lambda place: chosen(read(place)), of_cluster))
 
 
 def read(place: Place) -> tuple[Peer, ...]:

@@ -13,6 +13,7 @@ from birdctl.cli import show
 from birdctl.cli.age import age
 from birdctl.cli.output import View
 from birdctl.cli.places import Place
+from birdctl.cli.states import NodeState
 from birdctl.cli.tables import Column
 from birdctl.cluster.bgp import API_VERSION
 from birdctl.errors import Unavailable
@@ -103,3 +104,18 @@ def _without_agent(place: Place, error: str) -> Status:
     }
     known = {key: value for key, value in bird.items() if value is not None}
     return {"apiVersion": API_VERSION, "kind": "Status", "node": place.node, "lastError": error, "bird": known}
+
+
+def _of_state(state: NodeState) -> Status:
+    """What the agent last wrote into the API server."""
+    conditions = {each.type: each.status == "True" for each in state.conditions}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Status",
+        "node": state.node,
+        "converged": conditions.get("Converged", False),
+        "healthy": conditions.get("Healthy", False),
+        **({"lastError": state.last_error} if state.last_error else {}),
+        "bird": state.bird,
+        "source": {"kind": "apiserver"},
+    }

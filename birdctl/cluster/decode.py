@@ -6,8 +6,7 @@ completes them, so that a manifest folder and an API server give the same object
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeVar
 
@@ -15,7 +14,9 @@ import msgspec
 
 from birdctl.cluster import bgp, objects
 from birdctl.cluster.defaults import complete
+from birdctl.cluster.documents import documents
 from birdctl.cluster.events import Rejected
+from birdctl.cluster.explain import explain, unknown
 from birdctl.cluster.objects import Object
 from birdctl.errors import InputError
 
@@ -45,11 +46,7 @@ _METADATA = {
     *("deletionTimestamp", "deletionGracePeriodSeconds", "finalizers", "ownerReferences", "managedFields"),
     *("generateName", "selfLink"),
 }
-_WRITTEN_BY = ("birdctl.io/v1alpha1", "BGPNodeState")
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_DOCUMENT_START = re.compile(rb"^---(?=\s|$)", re.MULTILINE)
-_DECODE_ERROR = re.compile(r"^(?P<problem>.*?)(?: - at `(?:key in )?\$(?P<path>.*)`)?$", re.DOTALL)
-_FIELD_ERROR = re.compile(r"^Object (?P<what>missing required|contains unknown) field `(?P<field>.*)`$")
 
 
 def decode(document: Mapping[str, Any], origin: str = "") -> Object | None:
@@ -65,7 +62,7 @@ def decode(document: Mapping[str, Any], origin: str = "") -> Object | None:
 
 def decode_as(type_: type[T], document: Mapping[str, Any], origin: str = "") -> T:
     """The object of a known kind in `document`. Raises InputError."""
-    name = _named(origin, f"{type_.__name__} {_key(type_, document)}".rstrip())
+    name = _named(origin, type_.__name__, document)
     document = _without_nulls(document)
     if type_.api_version == bgp.API_VERSION:
         _refuse_unknown(document, _TOP_LEVEL, name, "")
@@ -73,7 +70,7 @@ def decode_as(type_: type[T], document: Mapping[str, Any], origin: str = "") -> 
     try:
         item = complete(msgspec.convert(document, type_))
     except msgspec.ValidationError as error:
-        raise InputError(name, *_explain(str(error))) from None
+        raise InputError(name, *explain(error, type_, document)) from None
     if not item.name:
         raise InputError(name, "metadata.name", "must not be empty")
     item.metadata.annotations.pop(_LAST_APPLIED, None)
@@ -105,7 +102,7 @@ def decode_text(text: bytes, origin: str = "") -> tuple[tuple[Object, ...], tupl
     """
     found: list[Object] = []
     rejected: list[Rejected] = []
-    for place, document in _documents(text, origin):
+    for place, document in documents(text, origin):
         try:
             if isinstance(document, InputError):
                 raise document
@@ -125,8 +122,28 @@ def _rejected(document: Any, place: str, error: InputError) -> Rejected:
     return Rejected(Object, place, error)
 
 
-def _named(origin: str, name: str) -> str:
-    return f"{origin}: {name}" if origin else name
+def _recognise(document: Mapping[str, Any], origin: str) -> type[Object] | None:
+    if not isinstance(document, Mapping):
+        raise InputError(origin or "document", "", f"expected an object, got {type(document).__name__}")
+    kind, api_version = document.get("kind"), document.get("apiVersion")
+    name = _named(origin, kind, document)
+    for field, value in (("kind", kind), ("apiVersion", api_version)):
+        if not isinstance(value, str) or not value:
+            raise InputError(name, field, "is required")
+    type_, group = KINDS.get(str(kind)), _group(str(api_version))
+    if type_ is None or _group(type_.api_version) != group:
+        if group == bgp.GROUP and kind != bgp.BGPNodeState.__name__:
+            raise InputError(name, "kind", f"{bgp.GROUP} has no such kind")
+        return None
+    if type_.api_version != api_version:
+        raise InputError(name, "apiVersion", f"expected {type_.api_version}, got {api_version}")
+    return type_
+
+
+def _named(origin: str, kind: object, document: Mapping[str, Any]) -> str:
+    """What an error calls the object: file, kind and key, as far as they are known."""
+    key = _key(KINDS.get(str(kind), Object), document)
+    return ": ".join(filter(None, (origin, " ".join(filter(None, (str(kind or "document"), key))))))
 
 
 def _key(type_: type[Object], document: Mapping[str, Any]) -> str:
@@ -134,29 +151,7 @@ def _key(type_: type[Object], document: Mapping[str, Any]) -> str:
     if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str):
         return ""
     namespace = metadata.get("namespace") or "default"
-    return f"{namespace}/{metadata['name']}" if type_.namespaced else str(metadata["name"])
-
-
-def _recognise(document: Mapping[str, Any], origin: str) -> type[Object] | None:
-    if not isinstance(document, Mapping):
-        raise InputError(origin or "document", "", f"expected an object, got {type(document).__name__}")
-    kind, api_version = document.get("kind"), document.get("apiVersion")
-    for field, value in (("kind", kind), ("apiVersion", api_version)):
-        if not isinstance(value, str) or not value:
-            raise InputError(_named(origin, str(kind or "document")), field, "is required")
-    type_ = KINDS.get(str(kind))
-    group = _group(str(api_version))
-    if type_ is None or _group(type_.api_version) != group:
-        if group == bgp.GROUP and (api_version, kind) != _WRITTEN_BY:
-            raise InputError(_named(origin, str(kind)), "kind", f"{bgp.GROUP} has no such kind")
-        return None
-    if type_.api_version != api_version:
-        raise InputError(
-            _named(origin, f"{kind} {_key(type_, document)}"),
-            "apiVersion",
-            f"expected {type_.api_version}, got {api_version}",
-        )
-    return type_
+    return f"{namespace}/{metadata['name']}" if type_.namespaced and metadata["name"] else metadata["name"]
 
 
 def _group(api_version: str) -> str:
@@ -173,56 +168,5 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _refuse_unknown(value: Any, known: set[str], name: str, prefix: str) -> None:
-    for field in value.keys() - known if isinstance(value, Mapping) else ():
-        raise InputError(name, f"{prefix}{field}", "unknown field")
-
-
-def _explain(message: str) -> tuple[str, str]:
-    """Field and problem from a message of msgspec's: `... - at $.spec.asn` becomes ("spec.asn", ...)."""
-    match = _DECODE_ERROR.match(message)
-    assert match is not None
-    path, problem = (match["path"] or "").lstrip("."), match["problem"].replace("`", "")
-    if missing := _FIELD_ERROR.match(match["problem"]):
-        path = f"{path}.{missing['field']}".lstrip(".")
-        problem = "is required" if missing["what"].startswith("missing") else "unknown field"
-    return path, problem[:1].lower() + problem[1:]
-
-
-def _documents(text: bytes, origin: str) -> Iterator[tuple[str, Any]]:
-    """Each document with its place, or the InputError that stands for it; lists opened."""
-    for place, document in _json(text, origin) if origin.endswith(".json") else _yaml(text, origin):
-        if isinstance(document, Mapping) and isinstance(document.get("items"), list):
-            inherited = _item_type(document)
-            for number, item in enumerate(document["items"]):
-                yield f"{place} item {number}", {**inherited, **item} if isinstance(item, Mapping) else item
-        elif document is not None:
-            yield place, document
-
-
-def _item_type(document: Mapping[str, Any]) -> dict[str, Any]:
-    """What the items of a `NodeList` need not say themselves; a plain `List` says nothing about its items."""
-    kind = str(document.get("kind", "")).removesuffix("List")
-    return {"apiVersion": document.get("apiVersion"), "kind": kind} if kind else {}
-
-
-def _json(text: bytes, origin: str) -> Iterator[tuple[str, Any]]:
-    try:
-        yield origin, msgspec.json.decode(text) if text.strip() else None
-    except msgspec.DecodeError as error:
-        yield origin, InputError(origin, "", f"not JSON: {error}")
-
-
-def _yaml(text: bytes, origin: str) -> Iterator[tuple[str, Any]]:
-    import yaml  # noqa: PLC0415 - only a manifest folder pays for it
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    starts = [0, *(match.start() for match in _DOCUMENT_START.finditer(text))]
-    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
-        line = text.count(b"\n", 0, start) + 1
-        place = f"{origin} line {line}".lstrip()
-        try:
-            yield place, yaml.load(text[start:end], loader)  # noqa: S506 - both loaders are safe ones
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            where = f"{origin} line {line + mark.line}".lstrip() if mark else place
-            yield place, InputError(where, "", f"not YAML: {getattr(error, 'problem', None) or error}")
+    for field in sorted(map(str, value.keys() - known)) if isinstance(value, Mapping) else ():
+        raise InputError(name, f"{prefix}{field}", unknown(field, known))

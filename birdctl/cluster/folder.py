@@ -81,17 +81,16 @@ class FolderSource:
         notice = FolderNotice(self.path, self._noticed.set)
         try:
             while not self._stopped:
-                self._watch_and_read(notice)
+                self._read_and_wait(notice)
         finally:
             notice.stop()
 
-    def _watch_and_read(self, notice: FolderNotice) -> None:
-        watching = notice.watch(self._manifests.linked_folders())
+    def _read_and_wait(self, notice: FolderNotice) -> None:
         self._try_read(notice.being_written())
-        if not watching or self.error or notice.being_written():
-            self._noticed.wait(RETRY)
-        else:
-            self._noticed.wait()
+        if notice.watch(self._manifests.linked_folders()):
+            return  # what changed before it was watched is still to be read
+        unfinished = self.error or notice.being_written() or not notice.complete
+        self._noticed.wait(RETRY if unfinished else None)
         self._settle()
 
     def _settle(self) -> None:

@@ -14,23 +14,21 @@ import math
 import select
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from queue import Empty, SimpleQueue
+from dataclasses import replace
+from queue import Empty
 from typing import Any, Literal
 
-from birdctl.cluster.events import Event
 from birdctl.cluster.source import Source
 from birdctl.cluster.store import Cluster
 from birdctl.errors import BackendError, BirdctlError, InputError, Unavailable, UnsafePlan
 from birdctl.observe.counters import Counters
-from birdctl.observe.sight import see
+from birdctl.observe.sight import Sight, see
 from birdctl.observe.state import State, document
 from birdctl.reconcile.backoff import Backoff
-from birdctl.reconcile.inbox import Inbox
+from birdctl.reconcile.inbox import Arrived, Call, Inbox, Request
 from birdctl.reconcile.reconciler import Prepared, Reconciler
 from birdctl.reconcile.watch import BirdWatch, Look
 from birdctl.routing import inventory as inventories
-from birdctl.routing.commit import BirdBackend
 from birdctl.routing.inventory import Inventory
 from birdctl.routing.model import PeerType
 from birdctl.settings import Settings
@@ -40,35 +38,9 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 ABSENT_LOOK_SECONDS = 0.05
 SIGHT_SECONDS = 30.0
+RECENT_SECONDS = 2.0
 LINGER_SECONDS = 0.005
 """What changes together arrives together: a pass waits this long for the rest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """A change of the cluster; `at` monotonic."""
-
-    event: Event
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Somebody on the control socket waits for `reply` until a monotonic time."""
-
-    what: Literal["sync", "plan"]
-    until: float
-    reply: SimpleQueue[Mapping[str, Any]] = field(default_factory=SimpleQueue)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Something to do in the loop's thread."""
-
-    function: Callable[[], None]
-
-
-Message = Arrived | Request | Call
 
 
 class Agent:
@@ -78,7 +50,12 @@ class Agent:
     """
 
     def __init__(
-        self, settings: Settings, source: Source, counters: Counters, after_turn: Callable[[State], None]
+        self,
+        settings: Settings,
+        source: Source,
+        inbox: Inbox,
+        counters: Counters,
+        after_turn: Callable[[State], None],
     ) -> None:
         self._settings = settings
         self._after_turn = after_turn
@@ -87,7 +64,7 @@ class Agent:
         self._cluster = Cluster()
         self._reconciler = Reconciler(settings, self._cluster)
         self._watch = BirdWatch(settings.bird_socket)
-        self._inbox: Inbox[Message] = Inbox()
+        self._inbox = inbox
         self._backoff = Backoff(1.0, 60.0)
         self._requests: list[Request] = []
         self._changed_at: float | None = None
@@ -106,20 +83,14 @@ class Agent:
 
     # What other threads call.
 
-    def emit(self, event: Event) -> None:
-        self._inbox.post(Arrived(event, time.monotonic()))
-
-    def call(self, function: Callable[[], None]) -> None:
-        """Has the loop's thread do something."""
-        self._inbox.post(Call(function))
-
     def stop(self) -> None:
-        self.call(self._stop)
+        self._inbox.post(Call(self._stop))
 
-    @property
-    def backend(self) -> BirdBackend:
-        """To read from BIRD; only passes commit."""
-        return self._reconciler.backend
+    def observe(self) -> tuple[State, Sight | None]:
+        """The state, and what BIRD says now or said a moment ago; None when it does not answer."""
+        state = self.state
+        recent = state.sight is not None and time.monotonic() - state.sight.at < RECENT_SECONDS
+        return state, state.sight if recent else see(self._reconciler.backend, state.inventory)
 
     def sync(self, timeout: float) -> Mapping[str, Any]:
         """The status once everything written to the source before the call is applied and read back, or when `timeout`
@@ -231,7 +202,7 @@ class Agent:
             self._due = 0.0  # a refusal protects sessions that are up
         sight = self.state.sight
         if changed or not self.state.ready or sight is None or time.monotonic() - sight.at > SIGHT_SECONDS:
-            self._note(sight=see(self.backend, self.state.inventory))
+            self._note(sight=see(self._reconciler.backend, self.state.inventory))
 
     def _tell_sessions(self, before: frozenset[str], now: frozenset[str]) -> None:
         """One line in the log for those that came up, one for those that went down."""

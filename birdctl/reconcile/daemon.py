@@ -16,17 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from birdctl.errors import BackendError, InputError
-from birdctl.observe import health
 from birdctl.observe.counters import Counters
-from birdctl.observe.sight import Sight, see
-from birdctl.observe.state import State, document
-from birdctl.reconcile.agent import Agent
 from birdctl.reconcile.control import ControlServer
+from birdctl.reconcile.inbox import Call, Inbox
 from birdctl.reconcile.sources import open_source
 from birdctl.settings import Settings
 
 if TYPE_CHECKING:
     from birdctl.observe.publisher import Publisher
+    from birdctl.observe.state import State
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +33,6 @@ Loader = Callable[[], Settings]
 
 SETTLING_SECONDS = 2.0
 """HTTP starts after the first pass, or this late when there is none: probes must be answered."""
-FRESH_SECONDS = 2.0
-"""A scrape asks BIRD itself when what the agent saw is older."""
 
 
 def run(settings: Settings, load: Loader) -> None:
@@ -46,10 +42,13 @@ def run(settings: Settings, load: Loader) -> None:
     """
     if not settings.run_router:
         raise InputError("--run-router", "", "false leaves the agent nothing to do")
+    gc.disable()  # until it has started there is no garbage
     _Daemon(settings, load).run()
 
 
 class _Daemon:
+    """`_agent` is made last: its imports take as long as a source's first answer."""
+
     def __init__(self, settings: Settings, load: Loader) -> None:
         self._settings = settings
         self._load = load
@@ -57,17 +56,20 @@ class _Daemon:
         self._started = time.monotonic()
         self._settled = False
         self._counters = Counters()
-        self._source, self._client = open_source(settings)
+        self._inbox = Inbox()
         self._publisher: Publisher | None = None
-        self._agent = Agent(settings, self._source, self._counters, self._after_turn)
+        source, self._client = open_source(settings)
+        source.start(self._inbox.emit)
+        from birdctl.reconcile.agent import Agent  # noqa: PLC0415
+
+        self._agent = Agent(settings, source, self._inbox, self._counters, self._after_turn)
         handlers = {"status": self._status, "sync": self._sync, "plan": self._plan}
         self._control = ControlServer(settings.runtime_dir, handlers)
 
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._agent.stop())
-        signal.signal(signal.SIGHUP, lambda *_: self._agent.call(self._reload))
-        self._source.start(self._agent.emit)
+        signal.signal(signal.SIGHUP, lambda *_: self._inbox.post(Call(self._reload)))
         self._control.start()
         try:
             self._agent.run()
@@ -82,8 +84,8 @@ class _Daemon:
             self._reload()
         if not self._settled and (state.last_sync or time.monotonic() - self._started > SETTLING_SECONDS):
             self._settled = True
-            gc.collect()
             gc.freeze()
+            gc.enable()
             threading.Thread(target=self._settle, name="start", daemon=True).start()
         if self._publisher:
             self._publisher.offer(state)
@@ -105,6 +107,8 @@ class _Daemon:
     # In threads of their own.
 
     def _status(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
+        from birdctl.observe.state import document  # noqa: PLC0415 - loaded with the agent
+
         return document(self._agent.state)
 
     def _sync(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -123,6 +127,7 @@ class _Daemon:
             self._publisher = publisher
 
     def _serve_http(self) -> None:
+        from birdctl.observe import health  # noqa: PLC0415
         from birdctl.observe.http import Answer, probe, serve  # noqa: PLC0415 - the first commit does not wait for it
 
         def metrics() -> Answer:
@@ -145,13 +150,7 @@ class _Daemon:
     def _metrics(self) -> bytes:
         from birdctl.observe.metrics import Metrics  # noqa: PLC0415 - only who is scraped pays for it
 
-        return Metrics(self._read, self._counters).text()
-
-    def _read(self) -> tuple[State, Sight | None]:
-        state = self._agent.state
-        if state.sight and time.monotonic() - state.sight.at < FRESH_SECONDS:
-            return state, state.sight
-        return state, see(self._agent.backend, state.inventory)
+        return Metrics(self._agent.observe, self._counters).text()
 
 
 def _signature(settings: Settings) -> tuple[object, ...]:

@@ -3,30 +3,65 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
-from typing import Generic, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any, Literal
 
-T = TypeVar("T")
+from birdctl.cluster.events import Event
 
 
-class Inbox(Generic[T]):
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A change of the cluster; `at` monotonic."""
+
+    event: Event
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Somebody on the control socket waits for `reply` until a monotonic time."""
+
+    what: Literal["sync", "plan"]
+    until: float
+    reply: SimpleQueue[Mapping[str, Any]] = field(default_factory=SimpleQueue)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Something to do in the loop's thread."""
+
+    function: Callable[[], None]
+
+
+Message = Arrived | Request | Call
+
+
+class Inbox:
     """Messages in the order of posting. Readable (`fileno`) while it holds any, so that the loop can select on it."""
 
     def __init__(self) -> None:
-        self._items: deque[T] = deque()
+        self._messages: deque[Message] = deque()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def fileno(self) -> int:
         return self._wake
 
-    def post(self, item: T) -> None:
-        self._items.append(item)
+    def post(self, message: Message) -> None:
+        self._messages.append(message)
         os.eventfd_write(self._wake, 1)
 
-    def take(self) -> list[T]:
+    def emit(self, event: Event) -> None:
+        """Where a source sends its events."""
+        self.post(Arrived(event, time.monotonic()))
+
+    def take(self) -> list[Message]:
         """Everything posted so far."""
         try:
             os.eventfd_read(self._wake)
         except BlockingIOError:
             return []
-        return [self._items.popleft() for _ in range(len(self._items))]
+        return [self._messages.popleft() for _ in range(len(self._messages))]

@@ -12,7 +12,6 @@ import msgspec
 
 from birdctl.cli import tables
 from birdctl.cli.tables import Column
-from birdctl.cluster.bgp import API_VERSION
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -54,6 +53,8 @@ class View(Generic[T, R]):
 
     def document(self, items: Sequence[T]) -> dict[str, Any]:
         """The answer as one value."""
+        from birdctl.cluster.bgp import API_VERSION  # noqa: PLC0415 - a table does without the objects
+
         return {"apiVersion": API_VERSION, "kind": self.kind, "items": msgspec.to_builtins(items)}
 
     def print(self, items: Sequence[T], form: str, *, headers: bool = True) -> None:

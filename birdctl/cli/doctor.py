@@ -1,0 +1,37 @@
+"""One line for each thing that was looked at, and how to mend it. Exit code 1 when there is an error."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from birdctl.cli import parser as parsers
+from birdctl.cli.checks import Check, all_checks
+from birdctl.cli.output import View, add_form
+from birdctl.cli.tables import Column
+from birdctl.settings import Settings
+
+_TONES = {"ok": "good", "warning": "", "error": "bad"}
+
+COLUMNS: tuple[Column[Check], ...] = (
+    Column("CHECK", lambda each: each.check),
+    Column("RESULT", lambda each: each.result, tone=lambda each: _TONES[each.result]),
+    Column("FOUND", lambda each: each.found),
+    Column("FIX", lambda each: each.fix),
+)
+
+VIEW: View[Check, Check] = View(
+    kind="CheckList", what="checks", columns=COLUMNS, name=lambda each: f"check/{each.check.replace(' ', '-')}"
+)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_form(parser)
+    parser.add_argument("--no-headers", action="store_true", help="leave the line of column names out")
+    parsers.add_settings(parser, (*parsers.CONNECTION, "bgp_port", "enable_ipv4", "enable_ipv6"))
+
+
+def run(args: argparse.Namespace) -> int:
+    found = list(all_checks(Settings.load(args, os.environ)))
+    VIEW.print(found, args.output, headers=not args.no_headers)
+    return int(any(each.result == "error" for each in found))

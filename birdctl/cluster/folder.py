@@ -89,8 +89,11 @@ class FolderSource:
         self._try_read(notice.being_written())
         if notice.watch(self._manifests.linked_folders()):
             return  # what changed before it was watched is still to be read
-        unfinished = self.error or notice.being_written() or not notice.complete
-        self._noticed.wait(RETRY if unfinished else None)
+        if self._manifests.unsettled:
+            self._noticed.wait(QUIET)
+        else:
+            unfinished = self.error or notice.being_written() or not notice.complete
+            self._noticed.wait(RETRY if unfinished else None)
         self._settle()
 
     def _settle(self) -> None:
@@ -108,6 +111,9 @@ class FolderSource:
         except Unavailable as error:
             if not self.error:
                 log.warning("%s: keeping everything as it is", error)
+            self.error = str(error)
+        except Exception as error:  # a bug must not end the only thread that knows of changes
+            log.exception("manifest folder %s", self.path)
             self.error = str(error)
 
     def _read(self, keep: frozenset[str]) -> None:

@@ -8,6 +8,7 @@ define is an error that names both, and neither of them counts: nothing tells wh
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from birdctl.errors import InputError, Unavailable
 
 SUFFIXES = (".yaml", ".yml", ".json")
 ALL_TYPES = tuple(KINDS.values())
+
+SETTLED = 0.01
+"""Seconds after its last change that a file counts as written."""
 
 Signature = tuple[int, int, int]
 
@@ -38,13 +42,16 @@ class Manifests:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.unsettled = False
         self._files: dict[str, File] = {}
 
     def read(self, *, keep: frozenset[str] = frozenset()) -> dict[type[Object], Replaced]:
         """The complete list of every kind, and under Object the errors of unrecognisable texts.
 
-        Files in `keep` are not looked at again if they were read before. Raises Unavailable when the folder is gone.
+        A file that was read before is left at that while it is in `keep` or has changed only just now, for it may be
+        half written; `unsettled` says whether there was one of the latter. Raises Unavailable when the folder is gone.
         """
+        self.unsettled = False
         self._files = {name: self._read(name, keep) for name in _names(self.path)}
         return _lists(self._files)
 
@@ -66,7 +73,7 @@ class Manifests:
         try:
             status = path.stat()
             signature = (status.st_ino, status.st_size, status.st_mtime_ns)
-            if known and known.signature == signature:
+            if known and (known.signature == signature or self._is_unsettled(status)):
                 return known
             return File(signature, *decode_text(path.read_bytes(), name))
         except FileNotFoundError:
@@ -74,6 +81,11 @@ class Manifests:
         except OSError as error:
             problem = InputError(name, "", error.strerror or str(error))
             return File((0, 0, 0), (), (Rejected(Object, name, problem),))
+
+    def _is_unsettled(self, status: os.stat_result) -> bool:
+        just_now = 0 <= time.time_ns() - status.st_mtime_ns < SETTLED * 1e9
+        self.unsettled |= just_now
+        return just_now
 
 
 def _names(path: Path) -> list[str]:
@@ -92,6 +104,8 @@ def _walk(path: Path, below: str, visited: set[tuple[int, int]]) -> Iterator[str
         entries = sorted(os.scandir(path), key=lambda entry: entry.name)
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise Unavailable(f"manifest folder {path}: {error.strerror}") from None
     for entry in entries:
         if entry.name.startswith("."):
             continue

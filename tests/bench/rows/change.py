@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench.apiserver import ApiServer
+from tests.bench.apiserver import Api
 from tests.bench.emulated import start_peers, start_witness
 from tests.bench.manifests import write_manifest, write_manifests
 from tests.bench.network import Network
@@ -30,14 +30,14 @@ Change = Callable[[int, str], None]
 
 
 @contextmanager
-def _node(scratch: Path) -> Iterator[tuple[Network, Node]]:
+def _node(scratch: Path) -> Iterator[Node]:
     """The node under test, and peers for every session that it will have."""
     with Network() as network:
         node = Node(network, scratch, 1, ())
         node.start_bird()
         start_peers(network, scratch, node, range(2, _NODES + 1), range(_NODES + 1, _WITNESS))
         start_witness(network, scratch, node, _WITNESS)
-        yield network, node
+        yield node
 
 
 def _measure(node: Node, source: Iterable[str | Path], change: Change) -> Measured:
@@ -60,8 +60,7 @@ def _measure(node: Node, source: Iterable[str | Path], change: Change) -> Measur
 
 
 def _from_api_server(scratch: Path) -> Measured:
-    with _node(scratch) as (network, node):
-        api = ApiServer(network, scratch / "api")
+    with _node(scratch) as node, Api(scratch / "api") as api:
         api.create(cluster(_NODES, _EXTERNAL, _SERVICES))
 
         def change(number: int, address: str) -> None:
@@ -79,7 +78,7 @@ def _from_manifests(scratch: Path) -> Measured:
         document["spec"]["externalIPs"] = [address]
         write_manifest(folder, document)
 
-    with _node(scratch) as (_, node):
+    with _node(scratch) as node:
         return _measure(node, ("--manifests", folder), change)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tests.bench.apiserver import ApiServer
+from tests.bench.apiserver import Api
 from tests.bench.emulated import start_peers
 from tests.bench.network import Network
 from tests.bench.node import Node
@@ -23,11 +23,10 @@ _HEARTBEAT_SECONDS = 300 / _NODES
 
 
 def _measure(scratch: Path) -> Measured:
-    with Network() as network:
+    with Network() as network, Api(scratch / "api") as api:
         node = Node(network, scratch, 1, ())
         node.start_bird()
         start_peers(network, scratch, node, range(2, _NODES + 1), ())
-        api = ApiServer(network, scratch / "api")
         api.create(cluster(_NODES, 0, _SERVICES))
         node.start_agent(["--kubeconfig", api.kubeconfig])
         eventually(lambda: len(node.started_sessions()) == _NODES - 1, 30)
@@ -44,7 +43,7 @@ def _measure(scratch: Path) -> Measured:
     )
 
 
-def _share(process: int, api: ApiServer | None = None) -> float:
+def _share(process: int, api: Api | None = None) -> float:
     """CPU in percent of a core over a minute; with an API server, while Node statuses are written."""
     begun, used = time.monotonic(), cpu_seconds(process)
     beat = 0
@@ -56,7 +55,7 @@ def _share(process: int, api: ApiServer | None = None) -> float:
     return (cpu_seconds(process) - used) / (time.monotonic() - begun) * 100
 
 
-def _heartbeat(api: ApiServer, beat: int) -> None:
+def _heartbeat(api: Api, beat: int) -> None:
     ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     api.patch("Node", node_name(2 + beat % (_NODES - 1)), {"status": {"conditions": [ready]}}, subresource="status")
 

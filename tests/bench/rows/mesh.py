@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench.apiserver import ApiServer
+from tests.bench.apiserver import Api
 from tests.bench.network import Network
 from tests.bench.node import Mesh, Node
 from tests.bench.objects import node
@@ -28,8 +28,8 @@ _GONE_SECONDS = 5.0
 class Cluster:
     """A mesh, its API server and its observer."""
 
-    def __init__(self, network: Network, scratch: Path, size: int, spare: int = 0) -> None:
-        self.api = ApiServer(network, scratch / "api")
+    def __init__(self, network: Network, api: Api, scratch: Path, size: int, spare: int = 0) -> None:
+        self.api = api
         self.mesh = Mesh(network, scratch, size, spare)
         self.api.create(node(each.index) for each in self.mesh.nodes)
 
@@ -52,8 +52,8 @@ class Cluster:
 @contextlib.contextmanager
 def cluster(scratch: Path, size: int, spare: int = 0) -> Iterator[tuple[Cluster, Observer]]:
     """BIRDs run, Node objects exist, agents do not run yet."""
-    with Network() as network:
-        made = Cluster(network, scratch, size, spare)
+    with Network() as network, Api(scratch / "api") as api:
+        made = Cluster(network, api, scratch, size, spare)
         with Observer(made.mesh.names) as observer:
             yield made, observer
 
@@ -125,7 +125,7 @@ def _node_added(scratch: Path) -> Measured:
         for added in made.mesh.spares:
             observer.forget()
             begun = time.monotonic()
-            made.api.create([node(added.index)], connections=1)
+            made.api.create([node(added.index)])
             seconds.append(everywhere(observer, added, running, begun))
             running.append(added)
             time.sleep(_GONE_SECONDS)

@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 ABSENT_LOOK_SECONDS = 0.05
 SIGHT_SECONDS = 30.0
+"""Everything is read when a session changed, at every look for some time after that, and this often."""
+CURIOUS_SECONDS = 30.0
 RECENT_SECONDS = 2.0
 LINGER_SECONDS = 0.005
 """What changes together arrives together: a pass waits this long for the rest."""
@@ -72,6 +74,7 @@ class Agent:
         self._recheck = math.inf
         self._look_at = 0.0
         self._look: Look | None = None
+        self._curious_until = 0.0
         self._running = True
         self.state = State(
             node=settings.node,
@@ -200,8 +203,11 @@ class Agent:
             self._tell_sessions(known, look.established)
         if changed and self.state.refused:
             self._due = 0.0  # a refusal protects sessions that are up
-        sight = self.state.sight
-        if changed or not self.state.ready or sight is None or time.monotonic() - sight.at > SIGHT_SECONDS:
+        now, sight = time.monotonic(), self.state.sight
+        if changed:
+            self._curious_until = now + CURIOUS_SECONDS
+        soon = now < self._curious_until and not self.state.ready
+        if changed or soon or sight is None or now - sight.at > SIGHT_SECONDS:
             self._note(sight=see(self._reconciler.backend, self.state.inventory))
 
     def _tell_sessions(self, before: frozenset[str], now: frozenset[str]) -> None:

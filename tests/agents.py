@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from birdctl.reconcile.control import ask
 from birdctl.routing import inventory as inventories
 from birdctl.routing.commit import BirdBackend
 from tests.bird.daemon import _ENDS_WITH_US, Bird, Namespace
-from tests.birds import BirdProgram
+from tests.birds import bird_program
 from tests.polling import eventually
 
 BOOTSTRAP = Path("birdctl/bird-templates/bootstrap.conf").read_text()
@@ -58,18 +59,23 @@ class Manifests:
 
 
 class AgentNode:
-    """One node. Its BIRD and agent are started and ended by the test; `close` ends what is left."""
+    """One node. Its BIRD and agent are started and ended by the test; `close` ends what is left.
+
+    `source` are the agent's flags for it. The agent needs no network but an API server's: with `outside` it runs in
+    the namespace of the test.
+    """
 
     def __init__(
-        self, name: str, program: BirdProgram, namespace: Namespace, folder: Path, manifests: Manifests
+        self, name: str, namespace: Namespace, folder: Path, source: Sequence[str], *, outside: bool = False
     ) -> None:
         self.name = name
         self.namespace = namespace
         self.folder = folder / name
         self.run = self.folder / "run"
-        self.bird = Bird(program, namespace, self.folder)
+        self.bird = Bird(bird_program("system"), namespace, self.folder)
         self.log = self.folder / "agent.log"
-        self._manifests = manifests
+        self._source = source
+        self._outside = outside
         self._agent: subprocess.Popen[bytes] | None = None
 
     def start_bird(self, *options: str) -> None:
@@ -78,24 +84,18 @@ class AgentNode:
 
     def start_agent(self, *flags: str) -> None:
         with self.log.open("ab") as log:
-            self._agent = subprocess.Popen(
-                self.namespace.command(*_ENDS_WITH_US, *self.command("agent", *flags)), stderr=log
-            )
-
-    def command(self, verb: str, *flags: str) -> list[str]:
-        """The command line of a verb on this node."""
-        files = {"runtime-dir": self.run, "bird-socket": self.bird.socket, "bird-config": self.bird.config}
-        own = [f"--{flag}={value}" for flag, value in files.items()]
-        return [sys.executable, "-m", "birdctl", verb, *own, f"--node={self.name}", *self.source, *flags]
-
-    @property
-    def source(self) -> list[str]:
-        return [f"--manifests={self._manifests.folder}"]
+            self._agent = subprocess.Popen([*_ENDS_WITH_US, *self._command("agent", *flags)], stderr=log)
 
     def birdctl(self, verb: str, *flags: str) -> subprocess.CompletedProcess[str]:
-        """A verb, run to its end inside the namespace."""
-        command = self.namespace.command(*self.command(verb, *flags))
+        """A verb that takes all settings, run to its end."""
+        command = self._command(verb, *flags)
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    def _command(self, verb: str, *flags: str) -> list[str]:
+        files = {"runtime-dir": self.run, "bird-socket": self.bird.socket, "bird-config": self.bird.config}
+        own = [f"--{flag}={value}" for flag, value in files.items()]
+        command = [sys.executable, "-m", "birdctl", verb, *own, f"--node={self.name}", *self._source, *flags]
+        return command if self._outside else self.namespace.command(*command)
 
     def kill_agent(self, number: signal.Signals = signal.SIGKILL) -> int:
         """Ends it, and waits until it has; its exit code."""

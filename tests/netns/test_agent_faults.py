@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -15,8 +14,9 @@ import pytest
 
 from tests.agents import BOOTSTRAP, AgentNode, Manifests, converged, node
 from tests.bird.daemon import Namespace
-from tests.birds import bird_program
 from tests.polling import eventually
+
+Pair = tuple[AgentNode, AgentNode]
 
 
 @pytest.fixture
@@ -27,23 +27,23 @@ def manifests(tmp_path: Path) -> Manifests:
 
 
 @pytest.fixture
-def nodes(manifests: Manifests) -> Iterator[tuple[AgentNode, AgentNode]]:
+def nodes(manifests: Manifests) -> Iterator[Pair]:
     """Two nodes on one cable, nothing running yet. Each has an address of its pod network on loopback."""
-    program = bird_program("system")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="agent-")))
         spaces = [stack.enter_context(Namespace()) for _ in "ab"]
         spaces[0].link(spaces[1], "192.0.2.1/24", "192.0.2.2/24")
         for number, space in enumerate(spaces, 1):
             space.run(f"ip address add 10.{number}.0.1/32 dev lo")
-        a, b = (AgentNode(name, program, space, folder, manifests) for name, space in zip("ab", spaces, strict=True))
+        source = [f"--manifests={manifests.folder}"]
+        a, b = (AgentNode(name, space, folder, source) for name, space in zip("ab", spaces, strict=True))
         stack.callback(a.close)
         stack.callback(b.close)
         yield a, b
 
 
 @pytest.fixture
-def running(nodes: tuple[AgentNode, AgentNode]) -> tuple[AgentNode, AgentNode]:
+def running(nodes: Pair) -> Pair:
     """Both with BIRD and agent, their session Established and routes in the kernel."""
     for each in nodes:
         each.start_bird()
@@ -58,12 +58,12 @@ def established(a: AgentNode, b: AgentNode) -> None:
     eventually(lambda: "10.2.0.0/24" in a.routes() and "10.1.0.0/24" in b.routes())
 
 
-def test_two_agents_make_a_session_and_routes_from_nothing_but_nodes(running: tuple[AgentNode, AgentNode]) -> None:
+def test_two_agents_make_a_session_and_routes_from_nothing_but_nodes(running: Pair) -> None:
     a, _ = running
     a.namespace.run("ping -c1 -W2 -I 10.1.0.1 10.2.0.1")
 
 
-def test_an_agent_waits_for_a_bird_that_is_not_there_yet(nodes: tuple[AgentNode, AgentNode]) -> None:
+def test_an_agent_waits_for_a_bird_that_is_not_there_yet(nodes: Pair) -> None:
     a, _ = nodes
     a.start_agent()
     eventually(lambda: a.status().get("source", {}).get("synced"), 20)
@@ -72,7 +72,7 @@ def test_an_agent_waits_for_a_bird_that_is_not_there_yet(nodes: tuple[AgentNode,
     converged(a)
 
 
-def test_a_killed_agent_loses_no_session_no_route_and_no_packet(running: tuple[AgentNode, AgentNode]) -> None:
+def test_a_killed_agent_loses_no_session_no_route_and_no_packet(running: Pair) -> None:
     a, b = running
     before = {each: each.backend.sessions()[0].uptime for each in running}
     ping = subprocess.Popen(
@@ -91,7 +91,7 @@ def test_a_killed_agent_loses_no_session_no_route_and_no_packet(running: tuple[A
     assert a.status()["generation"] == 0
 
 
-def test_an_agent_that_is_told_to_stop_leaves_everything_in_place(running: tuple[AgentNode, AgentNode]) -> None:
+def test_an_agent_that_is_told_to_stop_leaves_everything_in_place(running: Pair) -> None:
     a, b = running
     assert a.kill_agent(signal.SIGTERM) == 0
     assert a.peers() == {"b": "Established"}
@@ -101,7 +101,7 @@ def test_an_agent_that_is_told_to_stop_leaves_everything_in_place(running: tuple
 
 
 def test_a_bird_that_was_killed_and_comes_back_with_its_file_keeps_the_kernels_routes(
-    running: tuple[AgentNode, AgentNode],
+    running: Pair,
 ) -> None:
     a, b = running
     a.bird.kill()
@@ -113,7 +113,7 @@ def test_a_bird_that_was_killed_and_comes_back_with_its_file_keeps_the_kernels_r
 
 
 def test_a_bird_that_comes_back_with_another_configuration_is_configured_within_seconds(
-    running: tuple[AgentNode, AgentNode],
+    running: Pair,
 ) -> None:
     a, b = running
     a.bird.kill()
@@ -123,7 +123,7 @@ def test_a_bird_that_comes_back_with_another_configuration_is_configured_within_
     established(a, b)
 
 
-def test_a_configuration_changed_by_hand_is_put_right(running: tuple[AgentNode, AgentNode]) -> None:
+def test_a_configuration_changed_by_hand_is_put_right(running: Pair) -> None:
     a, b = running
     foreign = a.folder / "foreign.conf"
     foreign.write_text(BOOTSTRAP)
@@ -132,8 +132,8 @@ def test_a_configuration_changed_by_hand_is_put_right(running: tuple[AgentNode, 
     established(a, b)
 
 
-def test_a_folder_that_vanishes_changes_nothing(running: tuple[AgentNode, AgentNode], manifests: Manifests) -> None:
-    a, b = running
+def test_a_folder_that_vanishes_changes_nothing(running: Pair, manifests: Manifests) -> None:
+    a, _ = running
     shutil.rmtree(manifests.folder)
     eventually(lambda: "lastError" in a.status()["source"])
     assert a.peers() == {"b": "Established"}
@@ -142,9 +142,7 @@ def test_a_folder_that_vanishes_changes_nothing(running: tuple[AgentNode, AgentN
     eventually(lambda: "10.3.0.0/24" in a.routes())
 
 
-def test_an_own_node_that_is_missing_keeps_what_runs(
-    running: tuple[AgentNode, AgentNode], manifests: Manifests
-) -> None:
+def test_an_own_node_that_is_missing_keeps_what_runs(running: Pair, manifests: Manifests) -> None:
     a, _ = running
     manifests.remove("Node", "a")
     eventually(lambda: "Node a" in a.status().get("lastError", ""))
@@ -152,9 +150,7 @@ def test_an_own_node_that_is_missing_keeps_what_runs(
     assert "10.2.0.0/24" in a.routes()
 
 
-def test_a_bad_object_is_told_once_and_the_rest_goes_on(
-    running: tuple[AgentNode, AgentNode], manifests: Manifests
-) -> None:
+def test_a_bad_object_is_told_once_and_the_rest_goes_on(running: Pair, manifests: Manifests) -> None:
     a, b = running
     bad = {
         "apiVersion": "birdctl.io/v1alpha1",
@@ -174,9 +170,7 @@ def test_a_bad_object_is_told_once_and_the_rest_goes_on(
     assert a.logged("no longer wrong: ")
 
 
-def test_emptying_a_node_is_refused_with_numbers_until_it_is_forced(
-    running: tuple[AgentNode, AgentNode], manifests: Manifests
-) -> None:
+def test_emptying_a_node_is_refused_with_numbers_until_it_is_forced(running: Pair, manifests: Manifests) -> None:
     a, _ = running
     manifests.remove("Node", "b")
     eventually(lambda: "would remove 1 of 1 sessions" in a.status().get("lastError", ""))
@@ -189,9 +183,7 @@ def test_emptying_a_node_is_refused_with_numbers_until_it_is_forced(
     converged(a)
 
 
-def test_what_was_written_before_a_sync_is_applied_when_it_answers(
-    running: tuple[AgentNode, AgentNode], manifests: Manifests
-) -> None:
+def test_what_was_written_before_a_sync_is_applied_when_it_answers(running: Pair, manifests: Manifests) -> None:
     a, _ = running
     for number in range(10, 15):
         manifests.write(node(f"n{number}", f"192.0.2.{number}", f"10.{number}.0.0/24"))
@@ -199,10 +191,10 @@ def test_what_was_written_before_a_sync_is_applied_when_it_answers(
         assert f"n{number}" in a.peers()
 
 
-def test_a_second_agent_takes_the_socket_of_one_that_died(running: tuple[AgentNode, AgentNode]) -> None:
+def test_a_second_agent_takes_the_socket_of_one_that_died(running: Pair) -> None:
     a, _ = running
     a.kill_agent()
     assert (a.run / "agent.sock").exists()
     a.start_agent()
     converged(a)
-    assert os.stat(a.run / "agent.sock").st_mode & 0o777 == 0o600
+    assert (a.run / "agent.sock").stat().st_mode & 0o777 == 0o600

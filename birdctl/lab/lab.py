@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO
 
 from birdctl.errors import InputError
 from birdctl.lab import links, node, record
@@ -43,24 +45,25 @@ def _build(topology: Topology, runtime_dir: Path, say: Callable[[str], None]) ->
 
 def _start_main(place: LabNode, each: Node) -> None:
     with (place.folder / "cmd.log").open("wb") as log:
-        subprocess.Popen(  # noqa: S603 - what the topology's author asks for
-            node.entering(place, each, each.cmd),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        _run(["setsid", "--fork", *node.entering(place, each, each.cmd)], log)
 
 
 def _run_commands(place: LabNode, each: Node, say: Callable[[str], None]) -> None:
     for command in each.exec:
-        done = subprocess.run(  # noqa: S603 - what the topology's author asks for
-            node.entering(place, each, command), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
-        if output := (done.stdout + done.stderr).rstrip():
-            say(f"{each.name}: {output}")
-        if done.returncode:
-            say(f"{each.name}: {' '.join(command)}: exit code {done.returncode}")
+        with tempfile.TemporaryFile() as output:  # no pipe: a daemon that the command leaves behind would hold it open
+            code = _run(node.entering(place, each, command), output)
+            output.seek(0)
+            if text := output.read().decode(errors="replace").rstrip():
+                say(f"{each.name}: {text}")
+        if code:
+            say(f"{each.name}: {' '.join(command)}: exit code {code}")
+
+
+def _run(command: Sequence[str], output: IO[bytes]) -> int:
+    """The exit code of what the topology's author asks for."""
+    return subprocess.run(  # noqa: S603
+        command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False
+    ).returncode
 
 
 def down(name: str, runtime_dir: Path = RUNTIME_DIR) -> bool:

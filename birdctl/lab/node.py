@@ -45,8 +45,6 @@ def start(place: LabNode, node: Node) -> None:
 def _create_namespace(place: LabNode) -> None:
     try:
         netns.create(place.netns)
-    except FileExistsError:
-        raise BackendError(f"there is a network namespace {place.netns} already") from None
     except OSError as error:
         raise BackendError(
             f"network namespace {place.netns} cannot be made: {error.strerror} (root is needed)"

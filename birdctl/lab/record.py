@@ -70,6 +70,7 @@ def places(lab: str, names: Iterable[str], runtime_dir: Path = RUNTIME_DIR) -> d
 def write(topology: Topology, runtime_dir: Path) -> None:
     """Claims the lab's name, before anything of it is made. Raises BackendError when it is taken."""
     home = folder(topology.name, runtime_dir)
+    names = tuple(node.name for node in topology.nodes)
     try:
         home.mkdir(parents=True)
     except FileExistsError:
@@ -78,7 +79,11 @@ def write(topology: Topology, runtime_dir: Path) -> None:
         ) from None
     except OSError as error:
         raise BackendError(f"{home} cannot be made: {error.strerror}") from None
-    content = _Record(str(topology.file), tuple(node.name for node in topology.nodes))
+    for place in places(topology.name, names, runtime_dir).values():
+        if place.namespace.exists():
+            home.rmdir()
+            raise BackendError(f"there is a network namespace {place.netns} already, of something else")
+    content = _Record(str(topology.file), names)
     (home / _RECORD).write_bytes(msgspec.json.encode(content))
 
 

@@ -20,7 +20,7 @@ def symbol(kind: str, name: str) -> str:
     readable = _FOREIGN.sub("_", name)[:_LONGEST]
     if readable == name:
         return f"{kind}_{name}"
-    return f"{kind}_{readable}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    return f"{kind}_{readable}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def digit(family: Family) -> str:

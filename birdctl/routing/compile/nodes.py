@@ -26,14 +26,18 @@ _GROUPS = ("birdctl.io", "kube-router.io")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotation:
-    """One annotation as it was found: `field` is where, `text` what it says."""
+    """One annotation as it was found: `field` is where, `text` what it says (YAML keeps its indentation)."""
 
     field: str
     text: str
 
+    @property
+    def word(self) -> str:
+        return self.text.strip()
+
     def items(self) -> list[str]:
         """The entries of a comma list; blank ones are kept, for they count in parallel lists."""
-        return [item.strip() for item in self.text.split(",")] if self.text else []
+        return [item.strip() for item in self.text.split(",")] if self.word else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +83,7 @@ def annotation(annotations: Labels, name: str) -> Annotation | None:
     for group in _GROUPS:
         key = f"{group}/{name}"
         if key in annotations:
-            return Annotation(field=f"metadata.annotations[{key}]", text=annotations[key].strip())
+            return Annotation(field=f"metadata.annotations[{key}]", text=annotations[key])
     return None
 
 
@@ -160,7 +164,7 @@ def _pod_cidrs(node: Node, addresses: Mapping[Family, Address], faults: Faults) 
 
 def _annotated(node: Node, name: str, parse: Callable[[str], T], faults: Faults) -> T | None:
     found = annotation(node.metadata.annotations, name)
-    return faults.read(found.field, parse, found.text) if found else None
+    return faults.read(found.field, parse, found.word) if found else None
 
 
 def _listed(node: Node, name: str, parse: Callable[[str], T], faults: Faults) -> Iterator[T]:

@@ -122,7 +122,7 @@ def _annotation_columns(node: Node) -> dict[str, _Column]:
     columns: dict[str, _Column] = {}
     for field, name in _ANNOTATIONS.items():
         found = annotation(node.metadata.annotations, name)
-        if found and found.text:
+        if found and found.word:
             columns[field] = _Column(place=found.field, items=found.items(), parse=_PARSERS[field])
     return columns
 

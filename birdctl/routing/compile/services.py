@@ -106,9 +106,9 @@ def _annotated(service: Service, name: str, faults: Faults) -> bool | None:
     found = annotation(service.metadata.annotations, name) if service.metadata.annotations else None
     if found is None:
         return None
-    if found.text.lower() not in _TRUE | _FALSE:
-        faults.add(found.field, f"{found.text!r} is neither true nor false")
-    return found.text.lower() in _TRUE
+    if found.word.lower() not in _TRUE | _FALSE:
+        faults.add(found.field, f"{found.word!r} is neither true nor false")
+    return found.word.lower() in _TRUE
 
 
 def _has_no_addresses(service: Service) -> bool:
@@ -149,7 +149,7 @@ class _Endpoints:
         self._rules = rules
         self._unready_too = spec.publish_not_ready_addresses
         local = annotation(service.metadata.annotations, "service.local")
-        self._external_local = spec.external_traffic_policy == "Local" or bool(local and local.text == "true")
+        self._external_local = spec.external_traffic_policy == "Local" or bool(local and local.word == "true")
         self._internal_local = spec.internal_traffic_policy == "Local"
 
     def serve(self, kind: AddressKind, address: Address) -> bool:

@@ -66,19 +66,6 @@ def _parse_integer(text: str, low: int, high: int) -> int:
     return int(text)
 
 
-def _parse_asn(text: str) -> int:
-    """asplain, or asdot as `1.10` (RFC 5396)."""
-    high, dot, low = text.rpartition(".")
-    number = (
-        _parse_integer(high, 0, 65535) * 65536 + _parse_integer(low, 0, 65535)
-        if dot
-        else _parse_integer(text, 0, 2**32 - 1)
-    )
-    if number in (0, 23456, 65535, 2**32 - 1):
-        raise ValueError("0, 23456, 65535 and 4294967295 are reserved, RFC 7607, 6793, 7300")
-    return number
-
-
 def _parse_router_id(text: str) -> str:
     if text in ("", "generate"):
         return text
@@ -166,12 +153,12 @@ DURATION: Kind[float] = Kind(
 )
 PORT = integer(1, 65535, "PORT")
 OPTIONAL_PORT = integer(0, 65535, "PORT")
-ASN: Kind[int] = Kind(placeholder="ASN", expected="an ASN from 1 to 4294967294", parse=_parse_asn)
+ASN = integer(1, 2**32 - 2, "ASN")
 ROUTER_ID: Kind[str] = Kind(placeholder="ID", expected="an IPv4 address or generate", parse=_parse_router_id)
 LISTEN: Kind[str] = Kind(placeholder="ADDRESS", expected="an address", parse=_parse_listen)
 ADDRESSES: Kind[tuple[Address, ...]] = _many(parse_address, "ADDRESS", "addresses")
 PREFIXES: Kind[tuple[Prefix, ...]] = _many(parse_prefix, "PREFIX", "prefixes as 10.96.0.0/12")
-ASNS: Kind[tuple[int, ...]] = _many(_parse_asn, "ASN", "ASNs")
+ASNS: Kind[tuple[int, ...]] = _many(ASN.parse, "ASN", "ASNs")
 PORTS: Kind[tuple[int | None, ...]] = _many(_optional(PORT.parse), "PORT", "ports")
 PASSWORDS: Kind[tuple[Secret | None, ...]] = _many(
     _optional(_parse_password), "BASE64", "passwords in base64", secret=True

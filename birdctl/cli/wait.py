@@ -72,7 +72,7 @@ def until(place: Place, condition: str, deadline: float) -> str:
 def _ask(place: Place, request: str, left: float) -> Mapping[str, Any]:
     from birdctl.reconcile import control  # noqa: PLC0415 - the help needs none of it
 
-    return control.ask(place.runtime_dir, request, timeout=left + 1.0)
+    return control.ask(place.runtime_dir, request, timeout=left)
 
 
 def _said_by_the_agent(condition: str) -> Callable[[Place, Mapping[str, Any]], str]:

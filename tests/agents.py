@@ -118,6 +118,9 @@ class AgentNode:
         except BirdctlError:
             return {}
 
+    def error(self) -> str:
+        return str(self.status().get("lastError", ""))
+
     def converged(self) -> bool:
         return bool(self.status().get("converged"))
 

@@ -1,6 +1,7 @@
 """Commits an earlier configuration of `birdctl history` again.
 
-A running agent goes back to what the objects say at its next pass: correct them first, or stop it.
+It lasts: the agent does not go back to what was rolled back from until the objects say something else, or
+`birdctl apply --force`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 
 from birdctl.cli import parser as parsers
 from birdctl.cli import places
+from birdctl.reconcile.rollback import roll_back
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +22,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     place = places.here(args)
-    result = place.bird().rollback(args.to)
+    result = roll_back(place.bird(), place.runtime_dir, args.to)
     print(f"{place.node}: BIRD runs {result.digest}, read back after {result.seconds:.3f} s")
     return 0

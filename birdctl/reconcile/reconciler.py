@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, replace
 
 from birdctl.cluster.store import Cluster, Key
-from birdctl.reconcile import guards
+from birdctl.reconcile import guards, rollback
 from birdctl.reconcile.plan import Plan
 from birdctl.routing import inventory as inventories
 from birdctl.routing.bird import BirdSocket
@@ -85,6 +85,7 @@ class Reconciler:
         if not force:
             plan.check()
         commit = self.backend.commit(prepared.rendered, prepared.inventory, expected_losses=plan.interrupted)
+        rollback.forget(self._settings.runtime_dir)
         return Result(plan=plan, commit=commit)
 
     def _compile(self, version: tuple[int, ...]) -> Compiled:
@@ -115,8 +116,16 @@ class Reconciler:
             plan,
             impact=impact(self.backend.running_text(), rendered.text, status.version),
             names={name: each.peer for name, each in {**before, **desired.sessions}.items()},
-            refusals=guards.refusals(running, desired, compiled.config, self._established()),
+            refusals=(
+                *self._rolled_back(rendered.digest),
+                *guards.refusals(running, desired, compiled.config, self._established()),
+            ),
         )
+
+    def _rolled_back(self, desired: str) -> tuple[str, ...]:
+        if rollback.rolled_back_from(self._settings.runtime_dir) != desired:
+            return ()
+        return (f"{desired} was rolled back by hand, and the objects say the same as then",)
 
     def _established(self) -> frozenset[str]:
         with BirdSocket(self._settings.bird_socket) as bird:

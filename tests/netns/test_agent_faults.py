@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from birdctl.reconcile.rollback import roll_back
 from tests.agents import BOOTSTRAP, AgentNode, Manifests, converged, node
 from tests.bird.daemon import Namespace
 from tests.polling import eventually
@@ -67,7 +68,7 @@ def test_an_agent_waits_for_a_bird_that_is_not_there_yet(nodes: Pair) -> None:
     a, _ = nodes
     a.start_agent()
     eventually(lambda: a.status().get("source", {}).get("synced"), 20)
-    assert "does not exist" in a.status()["lastError"]
+    assert "does not exist" in a.error()
     a.start_bird()
     converged(a)
 
@@ -145,7 +146,7 @@ def test_a_folder_that_vanishes_changes_nothing(running: Pair, manifests: Manife
 def test_an_own_node_that_is_missing_keeps_what_runs(running: Pair, manifests: Manifests) -> None:
     a, _ = running
     manifests.remove("Node", "a")
-    eventually(lambda: "Node a" in a.status().get("lastError", ""))
+    eventually(lambda: "Node a" in a.error())
     assert a.peers() == {"b": "Established"}
     assert "10.2.0.0/24" in a.routes()
 
@@ -173,7 +174,7 @@ def test_a_bad_object_is_told_once_and_the_rest_goes_on(running: Pair, manifests
 def test_emptying_a_node_is_refused_with_numbers_until_it_is_forced(running: Pair, manifests: Manifests) -> None:
     a, _ = running
     manifests.remove("Node", "b")
-    eventually(lambda: "would remove 1 of 1 sessions" in a.status().get("lastError", ""))
+    eventually(lambda: "would remove 1 of 1 sessions" in a.error())
     assert a.peers() == {"b": "Established"}
     refused = a.birdctl("apply")
     assert refused.returncode == 1
@@ -181,6 +182,19 @@ def test_emptying_a_node_is_refused_with_numbers_until_it_is_forced(running: Pai
     assert a.birdctl("apply", "--force").returncode == 0
     assert a.peers() == {}
     converged(a)
+
+
+def test_a_rollback_lasts_until_the_objects_change(running: Pair, manifests: Manifests) -> None:
+    a, _ = running
+    manifests.write(node("c", "192.0.2.3", "10.9.0.0/24"))
+    converged(a)
+    assert set(a.peers()) == {"b", "c"}
+    roll_back(a.backend, a.run)
+    eventually(lambda: "rolled back by hand" in a.error())
+    assert set(a.peers()) == {"b"}
+    manifests.write(node("d", "192.0.2.4", "10.8.0.0/24"))
+    converged(a)
+    assert set(a.peers()) == {"b", "c", "d"}
 
 
 def test_what_was_written_before_a_sync_is_applied_when_it_answers(running: Pair, manifests: Manifests) -> None:

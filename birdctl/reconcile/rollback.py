@@ -1,0 +1,39 @@
+"""Going back by hand, so that it lasts.
+
+What was rolled back from is remembered, and a plan to go there again refuses itself: until the objects say something
+else, or somebody forces it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from birdctl.routing.commit import BirdBackend, CommitResult
+
+
+def roll_back(backend: BirdBackend, runtime_dir: Path, to: int | None = None) -> CommitResult:
+    """Has BIRD run the configuration numbered `to` of the history, or the newest one that does not run.
+
+    Raises what `BirdBackend.rollback` raises.
+    """
+    before = backend.status().digest
+    result = backend.rollback(to)
+    if before:
+        _path(runtime_dir).write_text(before)
+    return result
+
+
+def rolled_back_from(runtime_dir: Path) -> str | None:
+    """The digest nobody should go to again unasked."""
+    try:
+        return _path(runtime_dir).read_text()
+    except FileNotFoundError:
+        return None
+
+
+def forget(runtime_dir: Path) -> None:
+    _path(runtime_dir).unlink(missing_ok=True)
+
+
+def _path(runtime_dir: Path) -> Path:
+    return runtime_dir / "rolled-back"

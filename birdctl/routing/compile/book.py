@@ -16,6 +16,8 @@ from birdctl.routing.compile.services import NOTHING, Announcement, Claim
 from birdctl.routing.model import Originated
 
 Placed = tuple[Class, Family]
+Member = tuple[tuple[int, int, int], Prefix, str]
+"""Sort key, prefix and source: members sort without a look at the prefix."""
 
 
 class ServiceBook:
@@ -25,7 +27,7 @@ class ServiceBook:
         self._announcements: dict[str, Announcement] = {}
         self._problems: dict[str, tuple[InputError, ...]] = {}
         self._claims: dict[Prefix, dict[str, Claim]] = {}
-        self._members: dict[Placed, dict[Prefix, tuple[tuple[int, int, int], str]]] = {}
+        self._members: dict[Placed, dict[Prefix, Member]] = {}
         self._originated: dict[Placed, Originated] = {}
 
     @property
@@ -72,7 +74,7 @@ class ServiceBook:
             return
         placed = _place(prefix, claims)
         source = min(claim.source for claim in claims.values())
-        self._members.setdefault(placed, {})[prefix] = (sort_key(prefix), source)
+        self._members.setdefault(placed, {})[prefix] = (sort_key(prefix), prefix, source)
         self._originated.pop(placed, None)
 
     def _displace(self, prefix: Prefix, claims: Mapping[str, Claim]) -> None:
@@ -95,15 +97,15 @@ def _place(prefix: Prefix, claims: Mapping[str, Claim]) -> Placed:
     return frozenset().union(*(claim.rules for claim in claims.values())), family(prefix)
 
 
-def _protocol(placed: Placed, members: Mapping[Prefix, tuple[tuple[int, int, int], str]]) -> Originated:
+def _protocol(placed: Placed, members: Mapping[Prefix, Member]) -> Originated:
     rules, each = placed
-    ordered = sorted(members, key=lambda prefix: members[prefix][0])
+    ordered = sorted(members.values())
     return Originated(
         name=protocol_name(rules, each),
         family=each,
         origin=", ".join(describe(rules)),
-        prefixes=tuple(ordered),
-        sources=tuple(members[prefix][1] for prefix in ordered),
+        prefixes=tuple(prefix for _, prefix, _ in ordered),
+        sources=tuple(source for _, _, source in ordered),
     )
 
 

@@ -85,5 +85,5 @@ def test_a_password_is_one_that_bird_and_the_kernel_can_hold_or_refused(text):
     if holdable:
         assert values.password(content).reveal() == text
     else:
-        with pytest.raises(ValueError, match="^the password "):
+        with pytest.raises(ValueError, match=r"^the password "):
             values.password(content)

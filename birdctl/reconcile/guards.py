@@ -59,16 +59,21 @@ def _prefixes(inventory: Inventory) -> set[str]:
 def exceeded_limits(config: BirdConfig) -> list[str]:
     """Export limits that the node's own prefixes alone exceed, where that would cost routes or the session."""
     filters = {each.name: each for each in config.filters}
-    found = []
-    for session in config.sessions:
-        for channel in session.channels:
-            limit, count = channel.export_limit, _exported(channel, filters, config.originated)
-            if limit and limit.action != "warn" and count > limit.prefixes:
-                found.append(
-                    f"{session.peer} would be sent {count} {channel.family} prefixes,"
-                    f" its export limit is {limit.prefixes} ({limit.action})"
-                )
-    return found
+    limited = [
+        (session.peer, channel, channel.export_limit)
+        for session in config.sessions
+        for channel in session.channels
+        if channel.export_limit and channel.export_limit.action != "warn"
+    ]
+    counted = [
+        (peer, limit, channel.family, _exported(channel, filters, config.originated))
+        for peer, channel, limit in limited
+    ]
+    return [
+        f"{peer} would be sent {count} {family} prefixes, its export limit is {limit.prefixes} ({limit.action})"
+        for peer, limit, family, count in counted
+        if count > limit.prefixes
+    ]
 
 
 def _exported(channel: Channel, filters: dict[str, Filter], originated: tuple[Originated, ...]) -> int:

@@ -202,5 +202,5 @@ def test_a_duration_reads_back_as_it_is_shown(seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "5", "s", "1d", "5m5", "-5s", "1m1h", "5 m", "٣s"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="^$"):
+    with pytest.raises(ValueError, match=r"^$"):
         values.parse_duration(text)

@@ -132,7 +132,7 @@ def test_a_reply_cut_off_at_any_byte_is_unavailable(path: Path, relay: Callable[
     whole = raw("2.0.12", "configure-timeout")
     for cut in range(len(whole)):
         server = relay(GREETING, whole[:cut])
-        with BirdSocket(path, restrict=False) as bird, pytest.raises(Unavailable, match="closed .* in the middle"):
+        with BirdSocket(path, restrict=False) as bird, pytest.raises(Unavailable, match=r"closed .* in the middle"):
             bird.request("configure")
         server.close()
         path.unlink()

@@ -10,7 +10,7 @@ TEXT = """\
 # node a
 router id 10.0.0.1;
 
-# BGPPeer tor1: external
+# BGPPeer tor1
 protocol bgp peer_tor1 {
   local as 64512;
   password "s3cret"; nonsense;
@@ -30,13 +30,11 @@ filter tor1_out4 {
         ),
         (
             "/etc/bird/bird.conf:6:9 Local AS number already set",
-            "line 6, column 9 in `protocol bgp peer_tor1` (BGPPeer tor1: external):"
-            " Local AS number already set: local as 64512;",
+            "line 6, column 9 in `protocol bgp peer_tor1` (BGPPeer tor1): Local AS number already set: local as 64512;",
         ),
         (
             "/etc/bird/bird.conf:7:22 syntax error",
-            "line 7, column 22 in `protocol bgp peer_tor1` (BGPPeer tor1: external):"
-            ' syntax error: password "***"; nonsense;',
+            'line 7, column 22 in `protocol bgp peer_tor1` (BGPPeer tor1): syntax error: password "***"; nonsense;',
         ),
         (
             "/etc/bird/bird.conf:10:3 syntax error",

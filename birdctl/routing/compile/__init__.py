@@ -7,7 +7,8 @@ out only to make the next compilation cost as much as the change; compiling ever
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+
+import msgspec
 
 from birdctl.cluster.store import Cluster, Key
 from birdctl.errors import InputError
@@ -19,8 +20,7 @@ from birdctl.routing.options import RoutingOptions
 _FRAME_KINDS = frozenset({"Node", "BGPConfiguration", "BGPPeer", "BGPAdvertisement", "AddressPool", "Secret"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compiled:
+class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """The desired configuration, and what could not be understood, sorted.
 
     `recheck_at`: when the same objects will give another answer (seconds since the epoch). `usable` False: this node

@@ -7,7 +7,9 @@ A *class* is the set of rules that ask for a prefix; the empty name stands for t
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+import msgspec
 
 from birdctl.addresses import Address, Family, Prefix, family, parse_address
 from birdctl.cluster.bgp import AddressKind, BGPAdvertisement
@@ -23,8 +25,7 @@ Class = frozenset[str]
 DEFAULTS = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Advertisement:
+class Advertisement(msgspec.Struct, frozen=True, kw_only=True):
     """One BGPAdvertisement. `peers` None: every external peer. `lengths`: how much of an address is announced."""
 
     name: str
@@ -48,8 +49,7 @@ class Advertisement:
         return values.network_of(address, self.lengths[family(address)])
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     """The attributes of several rules for one prefix and peer, united."""
 
     attributes: Attributes

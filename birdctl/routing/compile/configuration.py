@@ -5,9 +5,9 @@ A BGPConfiguration with a fault is left out whole: then the settings alone decid
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from birdctl.cluster import bgp
 from birdctl.cluster.bgp import BGPConfiguration
@@ -21,8 +21,7 @@ NAME = "default"
 _LONGEST_STALE = 2**24 - 1  # RFC 9494: 24 bits
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Configuration:
+class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """`external_timers` are those of external peers, `timers` those between nodes. `reflectors` None: none chosen here.
 
     `graceful_restart` None: off. `allow` is what external peers may teach, `attributes` what all that goes to them
@@ -163,7 +162,7 @@ def _from_object(item: BGPConfiguration, settings: Configuration, faults: Faults
     if topology == "RouteReflectors":
         _check_reflectors(spec.route_reflectors, faults)
     between_nodes = timers(spec.timers, settings.timers, faults)
-    return dataclasses.replace(
+    return msgspec.structs.replace(
         settings,
         asn=asn or settings.asn,
         topology=topology,

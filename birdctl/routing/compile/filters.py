@@ -7,7 +7,9 @@ it. External: nothing that no term names, in either direction.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+import msgspec
 
 from birdctl.addresses import Family, Prefix, family, parse_prefix, sort_key
 from birdctl.routing.compile.advertisements import DEFAULTS, Advertisement, Class, united
@@ -19,8 +21,7 @@ from birdctl.routing.model import Attributes, Filter, PrefixPattern, Term
 _DEFAULT_ROUTES = {Family.IPV4: parse_prefix("0.0.0.0/0"), Family.IPV6: parse_prefix("::/0")}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guards:
+class Guards(msgspec.Struct, frozen=True, kw_only=True):
     """What is not imported. `own` are this node's pod CIDRs, `pods` those of all nodes, `services` the ranges our own
     service addresses come from, `rejected` what the node's annotation refuses from everybody.
     """

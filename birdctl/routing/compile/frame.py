@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from birdctl.addresses import Family, Prefix, family
 from birdctl.cluster import objects
@@ -32,8 +33,7 @@ class Unusable(Exception):  # noqa: N818 - a reason, not an error of the program
         super().__init__(*problems)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Frame:
+class Frame(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Made from every object but services, their slices and namespaces."""
 
     version: tuple[int, ...]
@@ -56,8 +56,7 @@ class Frame:
             yield from filters.export_filters(external, self.policy, self.advertisements, classes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Scene:
+class _Scene(msgspec.Struct, frozen=True, kw_only=True):
     """What all parts of a frame are made from. `asn` is the node's own."""
 
     node: objects.Node

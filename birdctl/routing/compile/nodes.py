@@ -7,9 +7,10 @@ answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
+
+import msgspec
 
 from birdctl.addresses import Address, Family, Prefix, family, parse_address, sort_key
 from birdctl.cluster.objects import Labels, Node
@@ -24,8 +25,7 @@ T = TypeVar("T")
 _GROUPS = ("birdctl.io", "kube-router.io")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Annotation:
+class Annotation(msgspec.Struct, frozen=True, kw_only=True):
     """One annotation as it was found: `field` is where, `text` what it says (YAML keeps its indentation)."""
 
     field: str
@@ -40,8 +40,7 @@ class Annotation:
         return [item.strip() for item in self.text.split(",")] if self.word else []
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeFacts:
+class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """`addresses` is the one address per family that BGP uses, `every_address` all the object knows.
 
     `listens_only`: BGP listens on `addresses` alone. `serves` is the cluster ID the node reflects for, `served_by`
@@ -69,8 +68,7 @@ class NodeFacts:
         return tuple(prefix for prefix in self.pod_cidrs if family(prefix) is of)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodePolicy:
+class NodePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What a node's annotations ask of its own external sessions, and never to import from anybody."""
 
     attributes: Attributes

@@ -7,8 +7,10 @@ An entry with a fault is left out alone, lists of different lengths are left out
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from birdctl.cluster.objects import Node
 from birdctl.errors import InputError
@@ -53,8 +55,7 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Column:
+class _Column(msgspec.Struct, frozen=True, kw_only=True):
     """One of the parallel lists: the values of one field of all peers. None and "" are left to the default."""
 
     place: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
+import msgspec
+
 from birdctl.addresses import Family
 from birdctl.cluster import bgp, objects
 from birdctl.cluster.bgp import BGPPeer, BGPPeerSpec
@@ -76,7 +78,7 @@ def _with_ends(found: Peer, spec: BGPPeerSpec, faults: Faults) -> Peer:
         faults.add("spec.interface", f"{address} is link-local and needs its interface")
     if spec.passive and not spec.address:
         faults.add("spec.passive", "a passive peer needs an address")
-    return replace(found, address=address, local_address=local, interface=interface)
+    return msgspec.structs.replace(found, address=address, local_address=local, interface=interface)
 
 
 def _multihop(spec: BGPPeerSpec, faults: Faults) -> int | None:

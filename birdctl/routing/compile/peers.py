@@ -7,7 +7,8 @@ come together: what only this node can tell is checked, and no neighbour is take
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from birdctl.addresses import Address, Family, family
 from birdctl.errors import InputError
@@ -33,8 +34,7 @@ from birdctl.routing.model import (
 from birdctl.secret import Secret
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
     """An external peer of this node, checked by itself. `families` empty: the one of its address.
 
     `allow` is what it may teach. Everything it is sent gets `attributes` and our ASN `prepend` times. `field` and
@@ -70,8 +70,7 @@ class Peer:
     local_field: str = "spec.localAddress"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class External:
+class External(msgspec.Struct, frozen=True, kw_only=True):
     """A peer with its session on this node."""
 
     peer: Peer
@@ -83,8 +82,7 @@ class External:
         return self.session.local_asn == self.session.remote_asn
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What a peer's session is checked against: `neighbours` are the addresses that have a session already."""
 
     own: NodeFacts

@@ -6,7 +6,8 @@ A pure function of the service, its slices and its namespace's labels, so that a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from birdctl.addresses import Address, Family, Prefix, family, host_prefix, parse_address
 from birdctl.cluster.bgp import AddressKind, Advertise
@@ -25,8 +26,7 @@ _TRUE = frozenset({"1", "t", "true"})
 _FALSE = frozenset({"0", "f", "false"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """What decides about every service alike. `load_balancer_ranges` and `external_ranges` None: not checked."""
 
     node: str
@@ -44,19 +44,17 @@ class Rules:
         return bool(self.advertisements) or chosen.cluster_ips or chosen.external_ips or chosen.load_balancer_ips
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """One service's wish for a prefix: the rules that ask for it, and what the address is."""
 
     rules: Class
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
+class Announcement(msgspec.Struct, frozen=True):
     """All that one service announces on this node."""
 
-    claims: Mapping[Prefix, Claim] = field(default_factory=dict)
+    claims: Mapping[Prefix, Claim] = {}
     problems: tuple[InputError, ...] = ()
 
 

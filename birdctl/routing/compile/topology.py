@@ -6,9 +6,9 @@ are part of the mesh, and the numerically lower address connects.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from birdctl.addresses import Address, Family, sort_key
 from birdctl.errors import InputError
@@ -23,8 +23,7 @@ IBGP_TTL = 64
 _OWN_ROUTER_ID = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fabric:
+class Fabric(msgspec.Struct, frozen=True, kw_only=True):
     """The sessions between nodes. `asn` None: this node has none, so it can have no session at all."""
 
     asn: int | None
@@ -33,8 +32,7 @@ class Fabric:
     recheck_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Choice:
+class _Choice(msgspec.Struct, frozen=True, kw_only=True):
     """The nodes with their roles in force."""
 
     nodes: Mapping[str, NodeFacts]
@@ -83,11 +81,11 @@ def _with_roles(nodes: Mapping[str, NodeFacts], configuration: Configuration, no
         chosen, recheck_at = reflectors.choose(nodes.values(), spec.count or 1, spec.spread_by, now)
     if not chosen:
         problem = InputError(f"BGPConfiguration {NAME}", "spec.routeReflectors", "selects no node: full mesh instead")
-        roles = {name: dataclasses.replace(node, serves=None, served_by=None) for name, node in nodes.items()}
+        roles = {name: msgspec.structs.replace(node, serves=None, served_by=None) for name, node in nodes.items()}
         return _Choice(nodes=roles, problems=(problem,))
     identifier = values.cluster_id(spec.cluster_id) if spec.cluster_id else _OWN_ROUTER_ID
     roles = {
-        name: dataclasses.replace(
+        name: msgspec.structs.replace(
             node, serves=identifier if name in chosen else None, served_by=None if name in chosen else identifier
         )
         for name, node in nodes.items()

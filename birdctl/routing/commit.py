@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 # BIRD's reply codes (doc/reply_codes).
 _RUNS, _SHUTTING_DOWN, _CONFIRMED, _UNDO_SCHEDULED = 3, 6, 18, 22
-_NOT_FOUND, _FAILED, _UNDEFINED = 8001, 8002, 9001
+# 9001 also says that the running configuration lacks what a command is about.
+_NOT_FOUND, _FAILED, _LACKING = 8001, 8002, 9001
 
 # What a session that went down gets to come back before the undo: half of the commit timeout, at most this. Seconds.
 _PATIENCE = 5.0
@@ -76,7 +77,7 @@ class BirdBackend:
         """Every BFD session; none without a BFD protocol."""
         with BirdSocket(self._socket) as bird:
             now = _clock(bird).now
-            return readback.bfd(bird.stream("show bfd sessions"), now)
+            return readback.bfd(bird.stream("show bfd sessions", allow=(_LACKING,)), now)
 
     def routes(
         self,
@@ -149,7 +150,7 @@ class BirdBackend:
             self._files.promote(running)
             if running != inventory.digest:
                 self._files.stage(text, inventory)
-                self._switch(bird, text, inventory.digest, expected_losses)
+                self._switch(bird, running, text, inventory.digest, expected_losses)
             elif not self._files.holds(text, inventory):
                 self._files.stage(text, inventory)
             self._files.promote(inventory.digest)
@@ -177,11 +178,13 @@ class BirdBackend:
         if waiting and running is None:
             raise Unavailable(f"somebody else's change of BIRD is not confirmed yet ({waiting})")
         if waiting:
-            self._undo(bird)
+            self._undo(bird, self._files.main_digest)
             running = _digest(bird)
         return running
 
-    def _switch(self, bird: BirdSocket, text: str, digest: str, expected_losses: Collection[str] | None) -> None:
+    def _switch(
+        self, bird: BirdSocket, previous: str | None, text: str, digest: str, expected_losses: Collection[str] | None
+    ) -> None:
         candidate = self._files.candidate
         check = bird.request(f'configure check "{candidate}"', allow=(_FAILED,))
         if check.failed:
@@ -193,19 +196,24 @@ class BirdBackend:
         self._over(bird)
         if (running := _digest(bird)) != digest:
             raise NotConverged(f"BIRD runs {running or 'a configuration of somebody else'} instead of {digest}")
-        self._check_health(bird, needed)
+        if lost := self._lost(bird, needed):
+            self._undo(bird, previous)
+            raise BackendError(f"undone: the configuration cost the sessions {', '.join(sorted(lost))}")
         if bird.request("configure confirm").code != _CONFIRMED:
             raise NotConverged(f"BIRD undid {digest} before it was confirmed")
 
-    def _check_health(self, bird: BirdSocket, needed: frozenset[str]) -> None:
+    def _lost(self, bird: BirdSocket, needed: frozenset[str]) -> frozenset[str]:
+        """Those of `needed` that are down, after they had time to come back."""
         if _poll(lambda: needed <= _established(bird), min(_PATIENCE, self._timeout / 2)):
-            return
-        lost = ", ".join(sorted(needed - _established(bird)))
-        self._undo(bird)
-        raise BackendError(f"undone: the configuration cost the sessions {lost}")
+            return frozenset()
+        return needed - _established(bird)
 
-    def _undo(self, bird: BirdSocket) -> None:
-        bird.request("configure undo")
+    def _undo(self, bird: BirdSocket, previous: str | None) -> None:
+        """Back to what ran before. The main file read anew is the same as BIRD's `undo`, except that BIRD 2 after an
+        `undo` refuses the neighbours of unnumbered peers for good.
+        """
+        known = previous is not None and self._files.main_digest == previous
+        bird.request(f'configure "{self._files.main}"' if known else "configure undo")
         self._over(bird)
 
     def _over(self, bird: BirdSocket) -> None:
@@ -226,7 +234,7 @@ def _clock(bird: BirdSocket) -> readback.Clock:
 
 
 def _digest(bird: BirdSocket) -> str | None:
-    return readback.digest(bird.request("eval BIRDCTL_DIGEST", allow=(_UNDEFINED,)))
+    return readback.digest(bird.request("eval BIRDCTL_DIGEST", allow=(_LACKING,)))
 
 
 def _established(bird: BirdSocket) -> frozenset[str]:

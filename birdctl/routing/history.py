@@ -53,6 +53,12 @@ class ConfigFiles:
         self._history = runtime_dir / "history"
         self._staged = self._history / "staged"
 
+    @property
+    def main_digest(self) -> str | None:
+        """The digest that the main file names."""
+        text = _read(self.main)
+        return digest_of(text) if text else None
+
     def holds(self, text: str, inventory: Inventory) -> bool:
         """Whether main file and inventory are these already."""
         return _read(self.main) == text and inventories.read(self._runtime) == inventory

@@ -10,7 +10,8 @@ from birdctl.addresses import Address, Family, Prefix
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelState:
     """Counts of one family of a session. `limit` is the configured import limit; `filtered`, and with it `received`,
-    knows of rejected routes only where BIRD keeps them (`import keep filtered`)."""
+    knows of rejected routes only where BIRD keeps them (`import keep filtered`).
+    """
 
     family: Family
     received: int = 0

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from birdctl.routing.commit import BirdBackend
 from tests.bird.daemon import Bird, Namespace
 from tests.birds import BirdProgram
+
+NewBird = Callable[[BirdProgram, Namespace, str], Bird]
 
 
 @pytest.fixture
@@ -27,11 +30,11 @@ def namespace() -> Iterator[Namespace]:
 
 
 @pytest.fixture
-def new_bird(folder: Path) -> Iterator[Callable[[BirdProgram, Namespace, str], Bird]]:
-    """Makes a BIRD that is not started yet, named for its files; it is ended with the test."""
+def new_bird(folder: Path) -> Iterator[NewBird]:
+    """Makes a BIRD that is not started yet, with its files in a folder of that name; it is ended with the test."""
     with ExitStack() as stack:
 
-        def make(program: BirdProgram, space: Namespace, name: str = "bird") -> Bird:
+        def make(program: BirdProgram, space: Namespace, name: str) -> Bird:
             daemon = Bird(program, space, folder / name)
             stack.callback(daemon.kill)
             return daemon
@@ -40,8 +43,12 @@ def new_bird(folder: Path) -> Iterator[Callable[[BirdProgram, Namespace, str], B
 
 
 @pytest.fixture
-def bird(
-    new_bird: Callable[[BirdProgram, Namespace, str], Bird], bird_version: BirdProgram, namespace: Namespace
-) -> Bird:
+def bird(new_bird: NewBird, bird_version: BirdProgram, namespace: Namespace) -> Bird:
     """Each BIRD of the machine in turn, alone in a namespace and not started yet."""
     return new_bird(bird_version, namespace, "bird")
+
+
+@pytest.fixture
+def backend(bird: Bird, folder: Path) -> BirdBackend:
+    """What drives `bird`. An unconfirmed change is undone after 20 seconds, which no test waits for."""
+    return BirdBackend(bird.socket, bird.config, folder / "run", 20)

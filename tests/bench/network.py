@@ -54,7 +54,7 @@ class Network:
     """The bridge and its machines, until `close`."""
 
     def __init__(self) -> None:
-        self._names: list[str] = []
+        self._names: dict[str, int] = {}
         self._processes: list[subprocess.Popen[bytes]] = []
         ip(["link add br0 type bridge", f"addr add {BRIDGE}/16 dev br0", "link set br0 up"])
 
@@ -67,8 +67,7 @@ class Network:
     def add(self, name: str, indexes: Sequence[int]) -> None:
         """A machine with the addresses of `indexes` (the first is its main one)."""
         subprocess.run(["ip", "netns", "add", name], check=True)
-        self._names.append(name)
-        first = indexes[0]
+        first = self._names[name] = indexes[0]
         ip(
             [
                 f"link add v{first} type veth peer name eth0 address {hardware_address(first)} netns {name}",
@@ -106,6 +105,6 @@ class Network:
             process.kill()
         for process in self._processes:
             process.wait()
+        ip(["link delete br0", *(f"link delete v{first}" for first in self._names.values())])
         for name in self._names:
             subprocess.run(["ip", "netns", "delete", name], check=True)
-        ip(["link delete br0"])

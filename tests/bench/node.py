@@ -12,7 +12,7 @@ from pathlib import Path
 from birdctl.errors import Unavailable
 from birdctl.routing.bird import BirdSocket
 from tests.bench.network import Network, inside, ip
-from tests.bench.objects import node_name, pod_cidr
+from tests.bench.objects import SERVICE_RANGE, node_name, pod_cidr
 from tests.polling import eventually
 
 BIRDCTL = Path(sys.executable).parent / "birdctl"
@@ -74,8 +74,13 @@ class Node:
 
     @property
     def flags(self) -> list[str | Path]:
+        """The agent's, but for its source."""
+        return ["--node", self.name, *self.places, "--service-external-ip-range", SERVICE_RANGE]
+
+    @property
+    def places(self) -> list[str | Path]:
+        """Where its BIRD and its agent are."""
         return [
-            *("--node", self.name),
             *("--bird-socket", self.socket),
             *("--bird-config", self.config),
             *("--runtime-dir", self.runtime_dir),

@@ -10,6 +10,7 @@ from tests.bench.network import address
 Document = dict[str, Any]
 
 EXTERNAL_ASN = 65001
+SERVICE_RANGE = "198.18.0.0/15"
 NAMESPACE = "default"
 
 

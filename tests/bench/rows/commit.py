@@ -6,6 +6,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from ipaddress import ip_network
 from pathlib import Path
 
 from birdctl.cluster.decode import decode
@@ -15,7 +16,7 @@ from birdctl.reconcile.reconciler import Reconciler
 from birdctl.settings import Settings
 from tests.bench.network import Network
 from tests.bench.node import Node
-from tests.bench.objects import Document, cluster
+from tests.bench.objects import SERVICE_RANGE, Document, cluster
 from tests.bench.report import Measured, Row, duration
 
 _SIZES = ((250, 1000), (500, 2000), (1000, 4000))
@@ -73,7 +74,13 @@ def _pass(folder: Path, documents: Sequence[Document]) -> dict[str, float]:
 
 
 def _settings(node: Node) -> Settings:
-    return Settings(node=node.name, bird_socket=node.socket, bird_config=node.config, runtime_dir=node.runtime_dir)
+    return Settings(
+        node=node.name,
+        bird_socket=node.socket,
+        bird_config=node.config,
+        runtime_dir=node.runtime_dir,
+        service_external_ip_range=(ip_network(SERVICE_RANGE),),
+    )
 
 
 COMMIT = Row(

@@ -29,7 +29,7 @@ def _measure(scratch: Path) -> Measured:
         eventually(lambda: len(node.started_sessions()) == _PEERS, 30)
         for _ in range(_RUNS):
             begun = time.monotonic()
-            shown = node.run("show", "peers", *node.flags)
+            shown = node.run("show", "peers", *node.places)
             seconds.append(time.monotonic() - begun)
             assert shown.stdout.count("Established") == _PEERS, shown.stdout
     return Measured(value=sorted(seconds)[len(seconds) // 2], shown=spread(seconds), samples={"seconds": seconds})

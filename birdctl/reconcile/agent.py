@@ -36,9 +36,9 @@ from birdctl.settings import Settings
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-ABSENT_LOOK_SECONDS = 0.05
+ABSENT_LOOK_SECONDS = (0.02, 0.5)
+RETRY_SECONDS = (1.0, 60.0)
 SIGHT_SECONDS = 30.0
-"""Everything is read when a session changed, at every look for some time after that, and this often."""
 CURIOUS_SECONDS = 30.0
 RECENT_SECONDS = 2.0
 LINGER_SECONDS = 0.005
@@ -67,13 +67,15 @@ class Agent:
         self._reconciler = Reconciler(settings, self._cluster)
         self._watch = BirdWatch(settings.bird_socket)
         self._inbox = inbox
-        self._backoff = Backoff(1.0, 60.0)
+        self._backoff = Backoff(*RETRY_SECONDS)
+        self._absence = Backoff(*ABSENT_LOOK_SECONDS)
         self._requests: list[Request] = []
         self._changed_at: float | None = None
         self._due = 0.0
         self._recheck = math.inf
         self._look_at = 0.0
         self._look: Look | None = None
+        self._see_at = 0.0
         self._curious_until = 0.0
         self._running = True
         self.state = State(
@@ -178,17 +180,23 @@ class Agent:
     def _look_at_bird(self) -> None:
         before, look = self._look, self._watch.look()
         self._look = look
-        self._look_at = time.monotonic() + (LOOK_SECONDS if look else ABSENT_LOOK_SECONDS)
-        self._note(bird_error=self._watch.error, running=look.digest if look else None)
         if look is None:
-            if before or not self.state.bird_error:
-                log.warning("BIRD is gone: %s", self._watch.error)
+            self._no_bird()
             return
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        self._note(bird_error="", running=look.digest)
         if before is None:
             log.info("BIRD answers on %s", self._settings.bird_socket)
+            self._absence.reset()
         if before is None or look.digest not in (before.digest, self.state.desired):
             self._start_over()
         self._see(before, look)
+
+    def _no_bird(self) -> None:
+        self._look_at = time.monotonic() + self._absence.next()
+        if self._watch.error != self.state.bird_error:
+            log.warning("%s", self._watch.error)
+        self._note(bird_error=self._watch.error, running=None, sight=None)
 
     def _start_over(self) -> None:
         """BIRD is new, or somebody else changed its configuration: everything afresh."""
@@ -196,19 +204,26 @@ class Agent:
         self._due = 0.0
 
     def _see(self, before: Look | None, look: Look) -> None:
-        """Reads everything when sessions changed or are still coming up, and once in a while for the counts."""
+        """Reads everything after a change, at every look until all sessions carry their routes (but not for ever, as a
+        peer may be dead), and once in a while for the counts.
+        """
         known = before.established if before else frozenset()
-        changed = known != look.established
-        if changed:
+        if before is None or known != look.established:
             self._tell_sessions(known, look.established)
-        if changed and self.state.refused:
-            self._due = 0.0  # a refusal protects sessions that are up
-        now, sight = time.monotonic(), self.state.sight
-        if changed:
-            self._curious_until = now + CURIOUS_SECONDS
-        soon = now < self._curious_until and not self.state.ready
-        if changed or soon or sight is None or now - sight.at > SIGHT_SECONDS:
-            self._note(sight=see(self._reconciler.backend, self.state.inventory))
+            self._be_curious()
+            if self.state.refused:
+                self._due = 0.0  # a refusal protects sessions that are up
+        now = time.monotonic()
+        if now < self._see_at:
+            return
+        sight = see(self._reconciler.backend, self.state.inventory)
+        coming = sight is None or sight.carrying < self.state.configured
+        self._see_at = now + (0.0 if coming and now < self._curious_until else SIGHT_SECONDS)
+        self._note(sight=sight)
+
+    def _be_curious(self) -> None:
+        self._see_at = 0.0
+        self._curious_until = time.monotonic() + CURIOUS_SECONDS
 
     def _tell_sessions(self, before: frozenset[str], now: frozenset[str]) -> None:
         """One line in the log for those that came up, one for those that went down."""
@@ -261,6 +276,8 @@ class Agent:
         if self._changed_at is not None:
             self._counters.reaction_seconds.observe(now - self._changed_at)
             self._changed_at = None
+        if prepared.plan.changes:
+            self._be_curious()
         self._backoff.reset()
         self._due = now + self._settings.resync_period
         self._note(

@@ -80,7 +80,7 @@ def build(name: str, options: RoutingOptions, cluster: Cluster, version: tuple[i
     settings, problems = configuration(cluster.objects(BGPConfiguration), options)
     fabric = topology.fabric(own, every, settings, options, now)
     if not own.addresses or fabric.asn is None:
-        raise Unusable(*own.problems, *problems, *fabric.problems)
+        raise Unusable(*(fabric.problems if fabric.asn is None else own.problems), *problems)
     scene = _Scene(
         node=node,
         own=own,

@@ -141,6 +141,7 @@ def _session(peer: Peer, around: Surroundings, faults: Faults) -> Session:
     own, configuration = around.own, around.configuration
     local_asn = peer.local_asn or around.asn
     multihop = peer.multihop or (IBGP_TTL if local_asn == peer.remote_asn and peer.address else None)
+    local_address = _local_address(peer, own, multihop)
     return Session(
         name=symbol("peer", peer.name),
         peer=peer.name,
@@ -151,9 +152,9 @@ def _session(peer: Peer, around: Surroundings, faults: Faults) -> Session:
         address=peer.address,
         interface=peer.interface,
         port=peer.port,
-        local_address=_local_address(peer, own, multihop),
+        local_address=local_address,
         local_port=configuration.port,
-        strict_bind=own.listens_only,
+        strict_bind=own.listens_only and local_address is not None,
         multihop=multihop,
         ttl_security=peer.ttl_security,
         passive=peer.passive,

@@ -108,6 +108,13 @@ class Settings:
     metrics_port: int = _setting(20241, values.OPTIONAL_PORT, "Process", "port of /metrics; 0: off")
     health_addr: str = _setting("", values.LISTEN, "Process", "address of /healthz, /readyz and /livez; empty: all")
     health_port: int = _setting(20244, values.OPTIONAL_PORT, "Process", "port of /healthz, /readyz and /livez; 0: off")
+    ready_sessions: int = _setting(
+        50,
+        values.integer(0, 100, "PERCENT"),
+        "Process",
+        "how many of the sessions must carry their routes for the agent to be ready, in percent; one in any case",
+        live=True,
+    )
 
     bird_socket: Path = _setting(Path("/run/bird/bird.ctl"), values.FILE, "BIRD", "BIRD's control socket")
     bird_config: Path = _setting(

@@ -84,6 +84,7 @@ class Agent:
             or Inventory(node=settings.node, digest="", version=(), router_id=""),
             source=source.kind,
             patience=settings.commit_timeout + 30,
+            quorum=settings.ready_sessions / 100,
         )
 
     # What other threads call.
@@ -163,7 +164,6 @@ class Agent:
             self._changed_at = self._changed_at or min(arrivals)
             self._due = min(self._due, time.monotonic() + LINGER_SECONDS)
             self._note(dirty=True)
-
         if not self.state.synced and self._cluster.synced(self._source.types):
             self._note(synced=True)
 
@@ -175,7 +175,7 @@ class Agent:
         self._settings = settings
         self._reconciler.adopt(settings)
         self._due = 0.0
-        self._note(dirty=True)
+        self._note(dirty=True, quorum=settings.ready_sessions / 100)
 
     def _look_at_bird(self) -> None:
         before, look = self._look, self._watch.look()
@@ -190,6 +190,8 @@ class Agent:
             self._absence.reset()
         if before is None or look.digest not in (before.digest, self.state.desired):
             self._start_over()
+        elif look.digest != before.digest and self.state.error:
+            self._due = 0.0  # somebody else did what failed here
         self._see(before, look)
 
     def _no_bird(self) -> None:
@@ -237,6 +239,7 @@ class Agent:
 
     def _pass(self) -> None:
         started = time.monotonic()
+        self._recheck = math.inf
         try:
             self._reconcile(started)
         except BirdctlError as error:
@@ -314,6 +317,8 @@ class Agent:
         self._requests = waiting
 
     def _plan_document(self) -> Mapping[str, Any]:
+        if not self.state.synced:
+            return {"error": self.state.source_error or "waiting for the first complete sync"}
         try:
             return self._reconciler.prepare().plan.document()
         except BirdctlError as error:

@@ -59,7 +59,6 @@ class BirdBackend:
     def __init__(self, socket: Path, config: Path, runtime_dir: Path, commit_timeout: float = 30.0) -> None:
         self._socket = socket
         self._files = ConfigFiles(config, runtime_dir)
-        self._runtime_dir = runtime_dir
         self._timeout = commit_timeout
 
     def status(self) -> BirdStatus:
@@ -160,8 +159,7 @@ class BirdBackend:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """The lock goes with the process that holds it."""
-        self._runtime_dir.mkdir(parents=True, exist_ok=True)
-        with (self._runtime_dir / "commit.lock").open("w") as lock:
+        with self._files.lock() as lock:
             if not _poll(lambda: _locked(lock.fileno()), self._timeout):
                 raise Unavailable("another birdctl is committing to this BIRD")
             yield
@@ -210,10 +208,12 @@ class BirdBackend:
 
     def _undo(self, bird: BirdSocket, previous: str | None) -> None:
         """Back to what ran before. The main file read anew is the same as BIRD's `undo`, except that BIRD 2 after an
-        `undo` refuses the neighbours of unnumbered peers for good.
+        `undo` refuses the neighbours of unnumbered peers for good. A file that does not parse would cancel the undo.
         """
+        main = self._files.main
         known = previous is not None and self._files.main_digest == previous
-        bird.request(f'configure "{self._files.main}"' if known else "configure undo")
+        good = known and not bird.request(f'configure check "{main}"', allow=(_FAILED,)).failed
+        bird.request(f'configure "{main}"' if good else "configure undo")
         self._over(bird)
 
     def _over(self, bird: BirdSocket) -> None:

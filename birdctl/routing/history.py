@@ -14,6 +14,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from birdctl.errors import BackendError
 from birdctl.routing import inventory as inventories
@@ -58,6 +59,14 @@ class ConfigFiles:
         """The digest that the main file names."""
         text = _read(self.main)
         return digest_of(text) if text else None
+
+    def lock(self) -> IO[str]:
+        """The file whose lock a commit holds."""
+        try:
+            self._runtime.mkdir(parents=True, exist_ok=True)
+            return (self._runtime / "commit.lock").open("w")
+        except OSError as error:
+            raise _failed("write", error) from None
 
     def holds(self, text: str, inventory: Inventory) -> bool:
         """Whether main file and inventory are these already."""

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
+from birdctl.errors import BackendError
 from birdctl.routing.model import BirdConfig, Originated, PeerType, Session
 
 T = TypeVar("T")
@@ -34,8 +35,9 @@ class SessionNames(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inventory(msgspec.Struct, frozen=True, kw_only=True):
-    """`sessions` by protocol; `originated`: protocol -> prefix -> source (`pod`, `clusterIP`, …); `origins`: protocol ->
-    what its prefixes come from ("Node a")."""
+    """`sessions` by protocol; `originated`: protocol -> prefix -> source (`pod`, `clusterIP`, …); `origins`: protocol
+    -> what its prefixes come from ("Node a").
+    """
 
     node: str
     digest: str
@@ -69,11 +71,16 @@ def path(folder: Path) -> Path:
 
 
 def read(folder: Path) -> Inventory | None:
-    """The inventory in a folder; None when there is none, or another version of birdctl wrote it."""
+    """The inventory in a folder; None when there is none, or another version of birdctl wrote it.
+
+    Raises BackendError when it may not be read.
+    """
     try:
         return msgspec.json.decode(path(folder).read_bytes(), type=Inventory)
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
+    except OSError as error:
+        raise BackendError(f"cannot read {error.filename}: {error.strerror}") from None
 
 
 def write(folder: Path, inventory: Inventory) -> None:

@@ -71,6 +71,17 @@ def test_a_lost_session_undoes_the_commit(
     eventually(lambda: up(connected) == {"to_peer"}, 20)
 
 
+def test_a_main_file_that_was_broken_meanwhile_does_not_stop_the_undo(
+    connected: BirdBackend, bird: Bird, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commits, "_PATIENCE", 0.2)
+    bird.config.write_text(bird.config.read_text() + "edited by hand\n")
+    with pytest.raises(BackendError, match="undone"):
+        connected.commit(rendered("two"), inventory("two"))
+    assert connected.status().digest == "one"
+    assert bird.request("configure status").text(22) is None
+
+
 def test_a_session_that_comes_back_in_time_is_not_lost(connected: BirdBackend) -> None:
     restarted = session("to_peer", "10.0.0.1", "10.0.0.2", more="hold time 33;")
     result = connected.commit(rendered("two", restarted), inventory("two"))

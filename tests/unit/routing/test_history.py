@@ -132,6 +132,12 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> N
         files.stage(text("one"), inventory("one"))
 
 
+def test_a_runtime_directory_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BackendError, match=r"cannot write .*file/run: Not a directory"):
+        ConfigFiles(tmp_path / "bird.conf", tmp_path / "file/run").lock()
+
+
 def test_a_folder_left_by_a_crash_is_no_entry_and_no_obstacle(files: ConfigFiles, tmp_path: Path) -> None:
     (tmp_path / "run/history/000001-half").mkdir(parents=True)
     commit(files, "one")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
+import pytest
+
 from birdctl.addresses import Family
+from birdctl.errors import BackendError
 from birdctl.routing import inventory
 from birdctl.routing.inventory import Inventory, SessionNames
 from birdctl.routing.model import BirdConfig, Channel, Limit, Originated, PeerType, Session
@@ -65,6 +68,7 @@ INVENTORY = Inventory(
         )
     },
     originated={"services_web4": {"10.96.0.1/32": "clusterIP", "192.0.2.1/32": "loadBalancerIP"}},
+    origins={"services_web4": "services"},
 )
 
 
@@ -84,6 +88,12 @@ def test_one_that_is_missing_or_of_another_version_is_none(tmp_path: Path) -> No
     for content in ("", "{}", '{"node": 1}', "not json"):
         inventory.path(tmp_path).write_text(content)
         assert inventory.read(tmp_path) is None
+
+
+def test_one_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    inventory.path(tmp_path).mkdir()
+    with pytest.raises(BackendError, match=r"cannot read .*inventory.json: Is a directory"):
+        inventory.read(tmp_path)
 
 
 def test_a_session_of_an_unnumbered_peer_goes_by_the_peers_name() -> None:

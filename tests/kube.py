@@ -8,7 +8,6 @@ that namespace has; `close` ends both by their process ids. RBAC is on: `client`
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -224,9 +223,6 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        os.kill(process.pid, 9)
-        process.wait()
+    """At once: a kube-apiserver asked politely waits a minute for its watches."""
+    process.kill()
+    process.wait()

@@ -55,8 +55,8 @@ class ApiServerSource:
     def refresh(self) -> None:
         for feeds in (self._feeds, self._secrets.feeds()):
             asked = [(feed, feed.relist()) for feed in feeds]
-            for feed, number in asked:
-                feed.wait_listed(number, ANSWER_WITHIN)
+            for feed, list_asked in asked:
+                feed.wait_listed(list_asked, ANSWER_WITHIN)
 
     def stop(self) -> None:
         feeds = self._all_feeds()

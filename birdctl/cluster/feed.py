@@ -38,6 +38,9 @@ SILENCE = 150.0
 
 GONE, NOT_FOUND = 410, 404
 
+Asked = tuple[int, int]
+"""Which list was asked for, and how many attempts had failed before."""
+
 
 class _Meta(msgspec.Struct, rename="camel"):
     name: str = ""
@@ -124,6 +127,7 @@ class Feed:
         self._changed = threading.Condition()
         self._wanted_list = 1
         self._listed = 0
+        self._failures = 0
         self._version = ""
         self._wait = FIRST_WAIT
         self._served = True
@@ -142,17 +146,19 @@ class Feed:
     def join(self) -> None:
         self._thread.join()
 
-    def relist(self) -> int:
-        """Ask for a new list; the number to give to `wait_listed`."""
+    def relist(self) -> Asked:
+        """Ask for a new list; what to give to `wait_listed`."""
         with self._changed:
             self._wanted_list += 1
             self._interrupt()
-            return self._wanted_list
+            return self._wanted_list, self._failures
 
-    def wait_listed(self, number: int, timeout: float) -> None:
-        """Raises Unavailable when that list has not been emitted within `timeout` seconds."""
+    def wait_listed(self, asked: Asked, timeout: float) -> None:
+        """Raises Unavailable when the first attempt at that list fails, or takes longer than `timeout` seconds."""
+        number, failures = asked
         with self._changed:
-            if not self._changed.wait_for(lambda: self._listed >= number, timeout):
+            self._changed.wait_for(lambda: self._listed >= number or self._failures > failures, timeout)
+            if self._listed < number:
                 raise Unavailable(self.error or f"{self.type.plural}: no answer within {timeout:.0f} s")
 
     def _interrupt(self) -> None:
@@ -186,7 +192,10 @@ class Feed:
     def _failed(self, error: Exception) -> None:
         if not self._stopped and self._listed >= self._wanted_list and not self.error:
             log.warning("watch of %s interrupted: %s", self.type.plural, error)
-        self.error = str(error)
+        with self._changed:
+            self.error = str(error)
+            self._failures += 1
+            self._changed.notify_all()
         self._pause(self._wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
         self._wait = min(2 * self._wait, LONGEST_WAIT)
 

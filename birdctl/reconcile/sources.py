@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from birdctl.cluster.bgp import BGPAdvertisement, BGPConfiguration, BGPPeer
+from birdctl.cluster.bgp import AddressPool, BGPAdvertisement, BGPConfiguration, BGPPeer
 from birdctl.cluster.objects import EndpointSlice, Namespace, Node, Object, Secret, Service
 from birdctl.cluster.source import Source
 from birdctl.cluster.store import Cluster
@@ -25,6 +25,7 @@ TYPES: tuple[type[Object], ...] = (
     BGPConfiguration,
     BGPPeer,
     BGPAdvertisement,
+    AddressPool,
 )
 
 

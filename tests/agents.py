@@ -103,10 +103,9 @@ class AgentNode:
         os.kill(self._agent.pid, number)
         return self._agent.wait(10)
 
-    @property
-    def agent_pid(self) -> int:
+    def send_signal(self, number: signal.Signals) -> None:
         assert self._agent
-        return self._agent.pid
+        self._agent.send_signal(number)
 
     def ask(self, request: str, timeout: float = 10.0) -> dict[str, Any]:
         return ask(self.run, request, timeout=timeout)

@@ -155,6 +155,16 @@ class PrefixPattern:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PrefixSet:
+    """A set that several filters use, defined once under its name. Never empty."""
+
+    name: str
+    family: Family
+    patterns: tuple[PrefixPattern, ...]
+    comment: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attributes:
     """What an accepted route gets on its way out. Communities are pairs and triples of numbers."""
 
@@ -170,13 +180,15 @@ class Term:
     """One line of a filter: when *all* given conditions hold, set `attributes` and accept or reject.
 
     `protocols`: the route comes from one of these originating protocols; `sources`: BIRD route sources
-    (RTS_BGP, RTS_DEVICE, RTS_INHERIT); `prefixes`: it matches the set. No condition: always.
+    (RTS_BGP, RTS_DEVICE, RTS_INHERIT); `prefixes`: it matches the set, which is the PrefixSet called `prefix_set`
+    where that is given. No condition: always.
     """
 
     accept: bool
     protocols: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     prefixes: tuple[PrefixPattern, ...] = ()
+    prefix_set: str = ""
     attributes: Attributes = Attributes()
     comment: str = ""
 
@@ -205,6 +217,7 @@ class BirdConfig:
     families: tuple[Family, ...]
     sessions: tuple[Session, ...] = ()
     originated: tuple[Originated, ...] = ()
+    prefix_sets: tuple[PrefixSet, ...] = ()
     filters: tuple[Filter, ...] = ()
     merge_paths: int = 16
     kernel_table: int = 254

@@ -109,7 +109,7 @@ def condition(term: Term) -> str:
     conditions = [
         _one_of("proto", [quoted(name) for name in term.protocols]),
         _one_of("source", list(term.sources)),
-        f"net ~ [ {', '.join(map(_pattern, term.prefixes))} ]" if term.prefixes else "",
+        f"net ~ {term.prefix_set or prefixes(term.prefixes)}" if term.prefixes else "",
     ]
     return " && ".join(filter(None, conditions)) or "true"
 
@@ -117,6 +117,11 @@ def condition(term: Term) -> str:
 def _one_of(attribute: str, values: list[str]) -> str:
     alternatives = " || ".join(f"{attribute} = {value}" for value in values)
     return f"({alternatives})" if len(values) > 1 else alternatives
+
+
+def prefixes(patterns: tuple[PrefixPattern, ...]) -> str:
+    """A BIRD prefix set."""
+    return f"[ {', '.join(map(_pattern, patterns))} ]"
 
 
 def _pattern(pattern: PrefixPattern) -> str:
@@ -141,5 +146,6 @@ FILTERS: dict[str, Callable[..., object]] = {
     "switch": switch,
     "reach": reach,
     "condition": condition,
+    "prefixes": prefixes,
     "assignments": assignments,
 }

@@ -88,6 +88,7 @@ class RoutingCompiler:
             families=frame.own.families,
             sessions=frame.sessions,
             originated=tuple(sorted(originated, key=lambda each: each.name)),
+            prefix_sets=tuple(sorted(frame.prefix_sets, key=lambda each: each.name)),
             filters=self._all_filters(frame),
             graceful_restart_wait=int(self._options.bgp_graceful_restart_deferral_time),
         )

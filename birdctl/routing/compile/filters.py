@@ -16,7 +16,7 @@ from birdctl.routing.compile.advertisements import DEFAULTS, Advertisement, Clas
 from birdctl.routing.compile.book import Placed, describe, protocol_name
 from birdctl.routing.compile.names import digit
 from birdctl.routing.compile.peers import External
-from birdctl.routing.model import Attributes, Filter, PrefixPattern, Term
+from birdctl.routing.model import Attributes, Filter, PrefixPattern, PrefixSet, Term
 
 _DEFAULT_ROUTES = {Family.IPV4: parse_prefix("0.0.0.0/0"), Family.IPV6: parse_prefix("::/0")}
 
@@ -36,12 +36,27 @@ def pods_protocol(each: Family) -> str:
     return f"pods{digit(each)}"
 
 
+def prefix_sets(each: Family, guards: Guards) -> Iterator[PrefixSet]:
+    """What filters of one family refuse in common."""
+    rejected = _rejected(each, guards)
+    if rejected:
+        yield PrefixSet(
+            name=_rejected_name(each), family=each, patterns=rejected, comment="customimportreject of the node"
+        )
+    yield PrefixSet(
+        name=_guarded_name(each),
+        family=each,
+        patterns=_guarded(each, guards),
+        comment="Default route, service ranges, inside pod CIDRs: from outside only when asked for by name",
+    )
+
+
 def between_nodes(each: Family, guards: Guards) -> tuple[Filter, Filter]:
     """The two filters that all sessions between nodes share."""
     terms_in = (
-        *_reject(each, _inside(guards.rejected), "customimportreject"),
-        *_reject(each, _inside(guards.own), "own pod CIDRs"),
-        *_reject(each, _inside(guards.services), "service ranges"),
+        *_reject(_rejected(each, guards), "customimportreject", _rejected_name(each)),
+        *_reject(_of(each, _inside(guards.own)), "own pod CIDRs"),
+        *_reject(_of(each, _inside(guards.services)), "service ranges"),
         Term(accept=True),
     )
     terms_out = (
@@ -54,9 +69,10 @@ def between_nodes(each: Family, guards: Guards) -> tuple[Filter, Filter]:
     )
 
 
-def import_filters(external: External, guards: Guards) -> Iterator[Filter]:
+def import_filters(external: External, sets: Mapping[str, PrefixSet]) -> Iterator[Filter]:
+    """`sets` are those of `prefix_sets`, by name."""
     for channel in external.session.channels:
-        terms = _import_terms(channel.family, external.peer.allow, guards)
+        terms = _import_terms(channel.family, external.peer.allow, sets)
         origin = external.peer.origin
         yield Filter(name=channel.import_filter, family=channel.family, terms=terms, origin=origin)
 
@@ -121,20 +137,37 @@ def _outgoing(external: External, policy: Attributes, rules: Sequence[Advertisem
     )
 
 
-def _import_terms(each: Family, allow: Iterable[PrefixPattern], guards: Guards) -> tuple[Term, ...]:
+def _import_terms(each: Family, allow: Iterable[PrefixPattern], sets: Mapping[str, PrefixSet]) -> tuple[Term, ...]:
     """Refused unless asked for: an entry that itself names a guarded prefix is the asking."""
     allowed = [pattern for pattern in allow if family(pattern.prefix) is each]
     if not allowed:
         return ()
-    guarded = _of(each, (*_default_route(each), *_inside(guards.services), *_inside(guards.own), *_below(guards.pods)))
-    asked = [pattern for pattern in allowed if _is_asked(pattern, guarded)]
+    rejected, guarded = sets.get(_rejected_name(each)), sets[_guarded_name(each)]
+    asked = [pattern for pattern in allowed if _is_asked(pattern, guarded.patterns)]
     usual = [pattern for pattern in allowed if pattern not in asked]
     return (
-        *_reject(each, _inside(guards.rejected), "customimportreject"),
+        *(_reject(rejected.patterns, "customimportreject", rejected.name) if rejected else ()),
         *_accept(asked, "asked for by its own prefix"),
-        *(_reject(each, guarded, "default route, service ranges, inside pod CIDRs") if usual else ()),
+        *(_reject(guarded.patterns, "unless asked for", guarded.name) if usual else ()),
         *_accept(usual, "allowed"),
     )
+
+
+def _rejected_name(each: Family) -> str:
+    return f"rejected{digit(each)}"
+
+
+def _guarded_name(each: Family) -> str:
+    return f"guarded{digit(each)}"
+
+
+def _rejected(each: Family, guards: Guards) -> tuple[PrefixPattern, ...]:
+    return _of(each, _inside(guards.rejected))
+
+
+def _guarded(each: Family, guards: Guards) -> tuple[PrefixPattern, ...]:
+    inside = (*_inside(guards.services), *_inside(guards.own), *_below(guards.pods))
+    return _of(each, (*_default_route(each), *inside))
 
 
 def _is_asked(pattern: PrefixPattern, guarded: Iterable[PrefixPattern]) -> bool:
@@ -175,9 +208,8 @@ def _of(each: Family, patterns: Iterable[PrefixPattern]) -> tuple[PrefixPattern,
     return tuple(widest[prefix] for prefix in sorted(widest, key=sort_key))
 
 
-def _reject(each: Family, patterns: Iterable[PrefixPattern], comment: str) -> tuple[Term, ...]:
-    found = _of(each, patterns)
-    return (Term(accept=False, prefixes=found, comment=comment),) if found else ()
+def _reject(patterns: tuple[PrefixPattern, ...], comment: str, name: str = "") -> tuple[Term, ...]:
+    return (Term(accept=False, prefixes=patterns, prefix_set=name, comment=comment),) if patterns else ()
 
 
 def _accept(patterns: Iterable[PrefixPattern], comment: str) -> tuple[Term, ...]:

@@ -21,7 +21,7 @@ from birdctl.routing.compile.nodes import NodeFacts, NodePolicy
 from birdctl.routing.compile.peers import External, Peer, Surroundings, externals
 from birdctl.routing.compile.services import Rules
 from birdctl.routing.compile.topology import Fabric
-from birdctl.routing.model import Attributes, Filter, Originated, Session
+from birdctl.routing.model import Attributes, Filter, Originated, PrefixSet, Session
 from birdctl.routing.options import RoutingOptions
 
 
@@ -45,6 +45,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     policy: Attributes
     advertisements: Mapping[str, Advertisement]
     rules: Rules
+    prefix_sets: tuple[PrefixSet, ...]
     fixed_filters: tuple[Filter, ...]
     problems: tuple[InputError, ...]
     recheck_at: float | None
@@ -103,6 +104,8 @@ def _frame(scene: _Scene, problems: tuple[InputError, ...]) -> Frame:
     external, external_problems = externals(wanted, _surroundings(scene))
     names = {item.name for item in cluster.objects(BGPPeer).values()} | {peer.name for peer in wanted}
     found, advertisement_problems = advertisements.read(cluster.objects(BGPAdvertisement).values(), names)
+    guards = _guards(scene, policy, pool_ranges)
+    sets = {each.name: each for family_ in own.families for each in filters.prefix_sets(family_, guards)}
     sessions = (*scene.fabric.sessions, *(each.session for each in external))
     return Frame(
         version=scene.version,
@@ -114,7 +117,8 @@ def _frame(scene: _Scene, problems: tuple[InputError, ...]) -> Frame:
         policy=filters.outgoing_policy(scene.configuration.attributes, policy.attributes),
         advertisements=found,
         rules=_rules(scene, tuple(found.values()), pool_ranges),
-        fixed_filters=tuple(_fixed_filters(own, external, _guards(scene, policy, pool_ranges))),
+        prefix_sets=tuple(sets.values()),
+        fixed_filters=tuple(_fixed_filters(own, external, guards, sets)),
         problems=(
             *problems,
             *_node_problems(own, scene.nodes),
@@ -188,12 +192,14 @@ def _rules(scene: _Scene, found: tuple[Advertisement, ...], pool_ranges: tuple[P
     )
 
 
-def _fixed_filters(own: NodeFacts, external: tuple[External, ...], guards: filters.Guards) -> Iterator[Filter]:
+def _fixed_filters(
+    own: NodeFacts, external: tuple[External, ...], guards: filters.Guards, sets: Mapping[str, PrefixSet]
+) -> Iterator[Filter]:
     """Those that no service changes."""
     for each in own.families:
         yield from filters.between_nodes(each, guards)
     for item in external:
-        yield from filters.import_filters(item, guards)
+        yield from filters.import_filters(item, sets)
 
 
 def _pods(own: NodeFacts) -> Iterator[Originated]:

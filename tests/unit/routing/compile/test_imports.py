@@ -131,3 +131,18 @@ def test_a_bad_custom_reject_is_one_problem_and_the_others_count():
     unreadable, repairable = problems(result)
     assert "'x' does not appear to be an IPv4 or IPv6 network" in unreadable
     assert "172.16.0.1/12 has host bits set; expected 172.16.0.0/12" in repairable
+
+
+def test_what_all_filters_refuse_is_one_set():
+    peers = [
+        bgp_peer(
+            f"t{i}", f"10.9.0.{i + 1}", **{"import": {"allow": [{"prefix": "0.0.0.0/0"}, {"prefix": "10.0.0.0/8"}]}}
+        )
+        for i in range(5)
+    ]
+    config = compiled(A, B, *peers).config
+
+    sets = {each.name: each.patterns for each in config.prefix_sets}
+    used = [term for each in config.filters for term in each.terms if term.prefix_set]
+    assert len(used) == 5
+    assert all(term.prefixes is sets[term.prefix_set] for term in used)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from birdctl.cluster.bgp import BGPAdvertisement, BGPConfiguration, BGPPeer
 from birdctl.cluster.events import Changed, Deleted, Rejected, Replaced
-from birdctl.cluster.objects import EndpointSlice, Namespace, Node, Service
+from birdctl.cluster.objects import EndpointSlice, Namespace, Node, Secret, Service
 from birdctl.cluster.store import Cluster
 from birdctl.errors import InputError
 from tests.unit.routing.build import (
@@ -23,8 +23,10 @@ from tests.unit.routing.build import (
     endpoints,
     namespace,
     node,
+    secret,
     selector,
     service,
+    sessions,
 )
 
 KINDS = (Node, Service, EndpointSlice, Namespace, BGPPeer, BGPAdvertisement, BGPConfiguration)
@@ -187,3 +189,29 @@ def test_another_version_of_bird_is_compiled_for_at_once(cluster):
     kept.compile(cluster, version=VERSION, now=NOW)
 
     assert kept.compile(cluster, version=(2, 17, 5), now=NOW, dirty=()).config.version == (2, 17, 5)
+
+
+def test_a_changed_secret_reaches_its_session(cluster):
+    kept = compiler()
+    cluster.apply(Changed(bgp_peer("t0", "10.9.0.1", passwordSecret={"name": "bgp", "key": "t0"})))
+    first = kept.compile(cluster, version=VERSION, now=NOW)
+    assert "t0" not in sessions(first)
+
+    for password in ("geheim-1", "geheim-2"):
+        cluster.take_dirty()
+        cluster.apply(Replaced(Secret, (secret("bgp", t0=password),)))
+        step = kept.compile(cluster, version=VERSION, now=NOW, dirty=cluster.take_dirty())
+        assert sessions(step)["t0"].password.reveal() == password
+        assert password not in repr(step)
+
+
+def test_a_node_that_comes_back_is_compiled_whole(cluster):
+    kept = compiler(advertise_cluster_ip=True)
+    before = kept.compile(cluster, version=VERSION, now=NOW)
+    own = cluster.get(Node, "a")
+
+    cluster.take_dirty()
+    cluster.apply(Deleted(Node, "a"))
+    assert not kept.compile(cluster, version=VERSION, now=NOW, dirty=cluster.take_dirty()).usable
+    cluster.apply(Changed(own))
+    assert kept.compile(cluster, version=VERSION, now=NOW, dirty=cluster.take_dirty()) == before

@@ -192,6 +192,13 @@ def test_an_object_comes_before_a_list_in_a_dispute_about_an_address():
     assert "10.0.0.8 is the neighbour of BGPPeer tor1 already" in problems(result)[0]
 
 
+def test_two_peers_of_one_name_are_one_session_and_a_report():
+    result = annotated(bgp_peer("10.0.0.8", "10.0.0.9"), peer_ips="10.0.0.8", peer_asns="65002")
+
+    assert [str(each.address) for each in result.config.sessions] == ["10.0.0.9"]
+    assert "BGPPeer 10.0.0.8 has this name already" in problems(result)[0]
+
+
 def test_what_the_cluster_allows_and_advertises_holds_for_listed_peers():
     configuration = bgp_configuration(advertise={"podCIDRs": True}, **{"import": {"allow": [{"prefix": "0.0.0.0/0"}]}})
     result = annotated(configuration, peer_ips="10.0.0.8", peer_asns="65001")

@@ -64,10 +64,12 @@ class ControlServer:
             self._path.chmod(0o600)
             self._socket.listen()
         except OSError as error:
+            self._socket.close()
             raise BackendError(f"cannot listen on {self._path}: {error.strerror or error}") from None
         threading.Thread(target=self._accept, name="control", daemon=True).start()
 
     def stop(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._socket.close()
         self._path.unlink(missing_ok=True)
 

@@ -1,0 +1,100 @@
+"""The agent's socket: who may ask, what is answered, and what is said when nobody answers."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from birdctl.errors import BackendError, InputError, Unavailable
+from birdctl.reconcile.control import ControlServer, ask, socket_path
+from tests.polling import eventually
+
+
+def wrong(_: Mapping[str, Any]) -> Mapping[str, Any]:
+    raise InputError("Node a", "", "is not in the cluster")
+
+
+@pytest.fixture
+def release() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def runtime_dir(tmp_path: Path, release: threading.Event) -> Iterator[Path]:
+    """Where a server answers `echo` and `wrong`, and `slow` once it is released."""
+
+    def slow(_: Mapping[str, Any]) -> Mapping[str, Any]:
+        release.wait(10)
+        return {}
+
+    server = ControlServer(tmp_path / "run", {"echo": dict, "wrong": wrong, "slow": slow})
+    server.start()
+    yield tmp_path / "run"
+    release.set()
+    server.stop()
+
+
+def test_a_request_gets_its_handlers_reply(runtime_dir: Path) -> None:
+    assert ask(runtime_dir, "echo", timeout=3.0) == {"request": "echo", "timeout": 3.0}
+
+
+def test_an_expected_error_comes_back_in_its_own_words(runtime_dir: Path) -> None:
+    with pytest.raises(BackendError, match=r"^Node a: is not in the cluster$"):
+        ask(runtime_dir, "wrong")
+
+
+def test_an_unknown_request_is_told_which_ones_are_known(runtime_dir: Path) -> None:
+    with pytest.raises(BackendError, match="known are echo, slow, wrong"):
+        ask(runtime_dir, "reboot")
+
+
+@pytest.mark.parametrize("line", [b"\n", b"nonsense\n", b"[]\n", b"{}\n", b'{"request": []}\n'])
+def test_what_is_no_request_is_answered_with_an_error(runtime_dir: Path, line: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(socket_path(runtime_dir)))
+        connection.sendall(line)
+        assert "not a request" in msgspec.json.decode(connection.makefile("rb").readline())["error"]
+
+
+def test_a_slow_request_does_not_hold_up_others(runtime_dir: Path, release: threading.Event) -> None:
+    waiting = threading.Thread(target=ask, args=(runtime_dir, "slow"))
+    waiting.start()
+    assert ask(runtime_dir, "echo")["request"] == "echo"
+    release.set()
+    waiting.join(5)
+    assert not waiting.is_alive()
+
+
+def test_without_an_agent_the_remedy_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="is `birdctl agent` running"):
+        ask(tmp_path, "status")
+
+
+def test_only_its_owner_reaches_the_socket(runtime_dir: Path) -> None:
+    assert socket_path(runtime_dir).stat().st_mode & 0o777 == 0o600
+
+
+def test_the_socket_of_an_agent_that_died_is_taken_over(runtime_dir: Path) -> None:
+    second = ControlServer(runtime_dir, {"echo": lambda _: {"second": True}})
+    second.start()
+    assert ask(runtime_dir, "echo") == {"second": True}
+    second.stop()
+
+
+def test_a_stopped_server_leaves_no_socket(tmp_path: Path) -> None:
+    server = ControlServer(tmp_path, {})
+    server.start()
+    server.stop()
+    eventually(lambda: not socket_path(tmp_path).exists())
+
+
+def test_a_folder_that_cannot_be_used_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BackendError, match="cannot listen on"):
+        ControlServer(tmp_path / "file", {}).start()

@@ -8,7 +8,7 @@ from typing import cast
 from msgspec import UNSET
 
 from birdctl.observe.views import BfdWord, FamilyCounts, Peer, PeerKind
-from birdctl.routing.inventory import Inventory, SessionNames
+from birdctl.routing.inventory import Inventory, SessionNames, of_protocol
 from birdctl.routing.state import BfdState, SessionState
 
 _BFD_WORDS: dict[str, BfdWord] = {"up": "up", "down": "down", "admindown": "down", "init": "init"}
@@ -19,7 +19,7 @@ def peers(inventory: Inventory, sessions: Iterable[SessionState], bfd: Iterable[
     goes by its protocol's name, as an external peer.
     """
     words = {str(each.address): _BFD_WORDS.get(each.state, "none") for each in bfd}
-    views = [_peer(inventory.node, each, inventory.sessions.get(each.protocol), words) for each in sessions]
+    views = [_peer(inventory.node, each, of_protocol(inventory.sessions, each.protocol), words) for each in sessions]
     return tuple(sorted(views, key=lambda each: (each.peer, each.protocol)))
 
 

@@ -6,7 +6,7 @@ Everything is found by its label, never by its column: versions 2 and 3 pad, ord
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -76,14 +76,28 @@ def seconds_since(text: str, now: datetime) -> float | None:
 
 
 def sessions(lines: Iterable[Line], now: datetime) -> tuple[SessionState, ...]:
-    """Every BGP protocol of `show protocols all`."""
-    return tuple(_session(block, now) for block in _blocks(lines) if block.kind == "BGP")
+    """Every BGP session of `show protocols all`. An unnumbered peer is its neighbour's session once there is one."""
+    found = [_session(block, now) for block in _blocks(lines) if block.kind == "BGP"]
+    origins = set(_origins({each.protocol for each in found}).values())
+    return tuple(each for each in found if each.protocol not in origins)
 
 
 def established(lines: Iterable[Line]) -> frozenset[str]:
-    """Names of the BGP protocols that `show protocols` calls up: those whose session is Established."""
+    """Names of the BGP protocols that `show protocols` calls up: those whose session is Established.
+
+    With the session of an unnumbered peer's neighbour, `tor1_1`, the peer's protocol `tor1` is up too.
+    """
     blocks = (_heading(line.text) for line in lines if line.code == _PROTOCOL)
-    return frozenset(block.name for block in blocks if block.kind == "BGP" and block.state == "up")
+    up = {block.name: block.state == "up" for block in blocks if block.kind == "BGP"}
+    origins = _origins(up)
+    names = [name for name, is_up in up.items() if is_up]
+    return frozenset(names) | {origins[name] for name in names if name in origins}
+
+
+def _origins(protocols: Collection[str]) -> dict[str, str]:
+    """Which of these BIRD made for a neighbour, and from which other one (see `inventory.of_protocol`)."""
+    candidates = ((name, name.rstrip("0123456789").removesuffix("_")) for name in protocols)
+    return {name: origin for name, origin in candidates if origin != name and origin in protocols}
 
 
 def bfd(lines: Iterable[Line], now: datetime) -> tuple[BfdState, ...]:

@@ -57,8 +57,8 @@ def test_the_digest_is_that_of_the_running_configuration_if_it_is_ours(version: 
         ("node_wrong_as", "Idle", "Idle"),
         ("node_off", "Idle", "Down"),
         ("node_down_limit", "Idle", "Down"),
-        ("range4", "Active", "Passive"),
-        ("dynbgp1", "Established", "Established"),
+        ("range5", "Active", "Passive"),
+        ("range4_1", "Established", "Established"),
     ],
 )
 def test_states_are_rfc_4271_words(version: str, name: str, state: str, bird_state: str) -> None:
@@ -78,8 +78,8 @@ def test_only_bgp_protocols_are_sessions(version: str) -> None:
         "node_wrong_as",
         "node_off",
         "node_down_limit",
-        "range4",
-        "dynbgp1",
+        "range5",
+        "range4_1",
     }
 
 
@@ -104,8 +104,8 @@ def test_a_link_local_peer_has_its_interface(version: str) -> None:
 
 
 def test_a_peer_of_a_range_has_no_address_before_it_comes(version: str) -> None:
-    assert session(version, "range4").address is None
-    assert session(version, "dynbgp1").address == ip_address("10.0.0.19")
+    assert session(version, "range5").address is None
+    assert session(version, "range4_1").address == ip_address("10.0.0.19")
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_an_established_session_may_still_wait_for_the_peers_end_of_rib(version:
 
 def test_bgp_protocols_that_are_up_are_established(version: str) -> None:
     found = readback.established(lines(version, "protocols"))
-    assert found == {"node_both", "node_limit", "node_link_local", "dynbgp1"}
+    assert found == {"node_both", "node_limit", "node_link_local", "range4", "range4_1"}
 
 
 def test_bfd_sessions_are_found_by_their_column_titles(version: str) -> None:

@@ -77,7 +77,7 @@ def test_an_attribute_set_on_a_static_route_is_read(version: str) -> None:
 
 def test_a_second_route_of_a_prefix_belongs_to_that_prefix(version: str) -> None:
     both = [each for each in found(version).values() if each.prefix == ip_network("10.2.0.0/24")]
-    assert sorted(each.protocol for each in both) == ["dynbgp1", "node_both"]
+    assert sorted(each.protocol for each in both) == ["node_both", "range4_1"]
     assert [each.protocol for each in both if each.best] == ["node_both"]
 
 

@@ -69,8 +69,13 @@ protocol bgp node_down_limit from plain {
   local 10.0.0.16 as 64512; neighbor 10.0.0.17 as 65001; multihop;
   ipv4 { igp table igp4; import all; import limit 1 action disable; export none; };
 }
+protocol bgp range5 from plain {
+  local 10.0.0.18 as 64512; neighbor range 10.0.5.0/24 as 65002; passive; multihop;
+  ipv4 { igp table igp4; import all; export none; };
+}
 protocol bgp range4 from plain {
   local 10.0.0.18 as 64512; neighbor range 10.0.0.0/24 as 65002; passive; multihop;
+  dynamic name "range4_";
   ipv4 { igp table igp4; import all; export none; };
 }
 """
@@ -242,11 +247,12 @@ def _same(bird: Bird, text: str) -> Path:
 
 def _settled(bird: Bird) -> bool:
     protocols, bfd = raw(bird, "show protocols").decode(), raw(bird, "show bfd sessions").decode()
-    wanted = ("BGP Error: Bad peer AS", "Connection refused", "Route limit exceeded", "dynbgp1")
+    wanted = ("BGP Error: Bad peer AS", "Connection refused", "Route limit exceeded", "range4_1")
     counts = {
         "node_both": ("3 imported, 1 filtered, 2 exported", "1 imported, 1 exported"),
         "node_limit": ("2 imported, 0 exported",),
         "node_link_local": ("1 imported",),
+        "range4_1": ("6 imported",),
     }
     return (
         " Up " in bfd

@@ -161,15 +161,14 @@ def _from_object(item: BGPConfiguration, settings: Configuration, faults: Faults
     topology = spec.topology or settings.topology
     if topology == "RouteReflectors":
         _check_reflectors(spec.route_reflectors, faults)
-    between_nodes = timers(spec.timers, settings.timers, faults)
     return msgspec.structs.replace(
         settings,
         asn=asn or settings.asn,
         topology=topology,
         reflectors=spec.route_reflectors if topology == "RouteReflectors" else None,
         port=faults.read("spec.listenPort", values.between, port, 1, 65535) or settings.port,
-        timers=between_nodes,
-        external_timers=between_nodes if spec.timers else settings.external_timers,
+        timers=timers(spec.timers, settings.timers, faults),
+        external_timers=timers(spec.timers, settings.external_timers, faults),
         graceful_restart=graceful_restart(spec.graceful_restart, settings.graceful_restart, faults),
         advertise=spec.advertise or settings.advertise,
         allow=allowed(spec.import_, faults) or (),

@@ -9,7 +9,7 @@ import msgspec
 
 from birdctl.addresses import Family, Prefix, family
 from birdctl.cluster import objects
-from birdctl.cluster.bgp import AddressPool, BGPAdvertisement, BGPConfiguration, BGPPeer
+from birdctl.cluster.bgp import AddressKind, AddressPool, BGPAdvertisement, BGPConfiguration, BGPPeer
 from birdctl.cluster.store import Cluster
 from birdctl.errors import InputError
 from birdctl.routing.compile import advertisements, filters, nodes, peer_lists, peer_objects, pools, topology
@@ -163,23 +163,29 @@ def _surroundings(scene: _Scene) -> Surroundings:
 
 
 def _guards(scene: _Scene, policy: NodePolicy, pool_ranges: tuple[Prefix, ...]) -> filters.Guards:
+    """A service range that overlaps pod CIDRs guards nothing: refusing it would refuse the pods."""
     options = scene.options
+    pods = tuple(prefix for each in scene.nodes.values() for prefix in each.pod_cidrs)
+    ranges = (
+        *options.service_cluster_ip_range,
+        *options.service_external_ip_range,
+        *options.loadbalancer_ip_range,
+        *pool_ranges,
+    )
     return filters.Guards(
         own=scene.own.pod_cidrs,
-        pods=tuple(prefix for each in scene.nodes.values() for prefix in each.pod_cidrs),
-        services=(
-            *options.service_cluster_ip_range,
-            *options.service_external_ip_range,
-            *options.loadbalancer_ip_range,
-            *pool_ranges,
-        ),
+        pods=pods,
+        services=tuple(each for each in ranges if not any(_overlap(each, prefix) for prefix in pods)),
         rejected=policy.rejected,
     )
 
 
 def _rules(scene: _Scene, found: tuple[Advertisement, ...], pool_ranges: tuple[Prefix, ...]) -> Rules:
     options = scene.options
-    strict = options.strict_external_ip_validation
+    ranges: dict[AddressKind, tuple[Prefix, ...]] = {
+        "ExternalIP": options.service_external_ip_range,
+        "LoadBalancerIP": (*options.loadbalancer_ip_range, *pool_ranges),
+    }
     return Rules(
         node=scene.own.name,
         families=frozenset(scene.own.families),
@@ -187,8 +193,7 @@ def _rules(scene: _Scene, found: tuple[Advertisement, ...], pool_ranges: tuple[P
         advertisements=found,
         without_endpoints=options.advertise_without_endpoints,
         cluster_ranges=options.service_cluster_ip_range,
-        external_ranges=options.service_external_ip_range if strict else None,
-        load_balancer_ranges=(*options.loadbalancer_ip_range, *pool_ranges) if strict else None,
+        ranges=ranges if options.strict_external_ip_validation else {},
     )
 
 

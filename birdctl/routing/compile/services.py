@@ -22,12 +22,16 @@ _SOURCES: Mapping[AddressKind, str] = {
     "ExternalIP": "externalIP",
     "LoadBalancerIP": "loadBalancerIP",
 }
+_RANGES: Mapping[AddressKind, str] = {
+    "ExternalIP": "--service-external-ip-range",
+    "LoadBalancerIP": "--loadbalancer-ip-range and no AddressPool",
+}
 _TRUE = frozenset({"1", "t", "true"})
 _FALSE = frozenset({"0", "f", "false"})
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """What decides about every service alike. `load_balancer_ranges` and `external_ranges` None: not checked."""
+    """What decides about every service alike. `ranges`: where addresses of a kind must lie, unless it has no entry."""
 
     node: str
     families: frozenset[Family]
@@ -35,13 +39,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     advertisements: tuple[Advertisement, ...]
     without_endpoints: bool
     cluster_ranges: tuple[Prefix, ...]
-    external_ranges: tuple[Prefix, ...] | None
-    load_balancer_ranges: tuple[Prefix, ...] | None
-
-    @property
-    def advertises_anything(self) -> bool:
-        chosen = self.advertise
-        return bool(self.advertisements) or chosen.cluster_ips or chosen.external_ips or chosen.load_balancer_ips
+    ranges: Mapping[AddressKind, tuple[Prefix, ...]]
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,9 +165,7 @@ class _Endpoints:
 
 def _is_permitted(kind: AddressKind, address: Address, place: str, rules: Rules, faults: Faults) -> bool:
     """Strict validation: an address of its own ranges, and never one that could be a cluster IP."""
-    ranges = {"ClusterIP": None, "ExternalIP": rules.external_ranges, "LoadBalancerIP": rules.load_balancer_ranges}[
-        kind
-    ]
+    ranges = rules.ranges.get(kind)
     if ranges is None:
         return True
     if _within(address, rules.cluster_ranges):
@@ -179,12 +175,6 @@ def _is_permitted(kind: AddressKind, address: Address, place: str, rules: Rules,
     else:
         return True
     return False
-
-
-_RANGES = {
-    "ExternalIP": "--service-external-ip-range",
-    "LoadBalancerIP": "--loadbalancer-ip-range and no AddressPool",
-}
 
 
 def _within(address: Address, ranges: Iterable[Prefix]) -> bool:

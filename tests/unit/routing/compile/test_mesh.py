@@ -167,6 +167,14 @@ def test_between_nodes_go_own_pods_and_what_external_peers_taught():
     assert exports(result, "n1", "203.0.113.0/24") is not None
 
 
+@pytest.mark.parametrize("ranges", [{}, {"service_external_ip_range": ["0.0.0.0/0"]}])
+def test_a_service_range_that_covers_pod_cidrs_does_not_refuse_the_pods(ranges):
+    """10.96.0.0/12 is only a default: a cluster may well have its pods there."""
+    cluster = [node("a", "10.0.0.1", pods="10.100.0.0/24"), node("b", "10.0.0.2", pods="10.100.1.0/24")]
+
+    assert imports(compiled(*cluster, **ranges), "b", "10.100.1.0/24")
+
+
 def test_services_do_not_go_to_other_nodes():
     shared = filters(compiled(*nodes(2), on="n0"))["mesh_out4"]
 

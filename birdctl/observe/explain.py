@@ -49,7 +49,8 @@ def explain(evidence: Evidence) -> Iterator[Step]:
 def _in_bird(evidence: Evidence) -> Iterator[Step]:
     for route in sorted(evidence.routes, key=lambda route: not route.best):
         names = of_protocol(evidence.inventory.sessions, route.protocol)
-        yield Step(subject="BIRD", holds=route.best and not route.unreachable, text=_describe(evidence, route, names))
+        holds = None if route.protocol in KERNEL_PROTOCOLS else route.best and not route.unreachable
+        yield Step(subject="BIRD", holds=holds, text=_describe(evidence, route, names))
     if not evidence.routes:
         yield Step(subject="BIRD", holds=False, text="has no route for exactly this prefix")
         for route in evidence.covering:
@@ -138,7 +139,7 @@ def _why_not_sent(
         return f"the session does not carry {family(evidence.prefix)}"
     if best.protocol == protocol:
         return "it came from there"
-    sender = evidence.inventory.sessions.get(best.protocol)
+    sender = of_protocol(evidence.inventory.sessions, best.protocol)
     if sender and "external" not in (sender.type, names.type) and "client" not in (sender.type, names.type):
         return "iBGP does not pass on what iBGP brought (RFC 4271 9.2.1)"
     route = Candidate(prefix=evidence.prefix, protocol=best.protocol, source=_source(evidence, best))

@@ -1,4 +1,4 @@
-"""The README's tables of verbs and settings, made from the parsers: `python -m birdctl.cli.reference README.md`.
+"""The README's tables of verbs, settings and metrics, made from the code: `python -m birdctl.cli.reference README.md`.
 
 Each table stands between `<!-- NAME -->` and `<!-- /NAME -->`; a test compares.
 """
@@ -38,9 +38,20 @@ def settings_table() -> str:
     return _table(("flag", "default", "live", "meaning"), rows)
 
 
+def metrics() -> str:
+    """One row per metric of the agent."""
+    from birdctl.observe.metrics import DEFINITIONS  # noqa: PLC0415 - nobody else needs its library here
+
+    rows = (
+        (f"`{each.name}`", each.kind, ", ".join(f"`{label}`" for label in each.labels), each.help)
+        for each in DEFINITIONS
+    )
+    return _table(("metric", "kind", "labels", "meaning"), rows)
+
+
 def filled(text: str) -> str:
     """`text` with every table renewed. Raises ValueError where a marker is missing."""
-    for name, table in (("verbs", verbs()), ("settings", settings_table())):
+    for name, table in (("verbs", verbs()), ("settings", settings_table()), ("metrics", metrics())):
         before, opening, rest = text.partition(f"<!-- {name} -->\n")
         _, closing, after = rest.partition(f"<!-- /{name} -->")
         if not (opening and closing):

@@ -8,24 +8,67 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from birdctl.observe.bfd import word
 from birdctl.observe.counters import SECONDS, Counters, Histogram
 from birdctl.observe.sight import Sight
 from birdctl.observe.state import State
 
-STATES = ("Idle", "Connect", "Active", "OpenSent", "OpenConfirm", "Established")
-RESULTS = ("changed", "unchanged", "refused", "failed")
-
 Read = Callable[[], tuple[State, Sight | None]]
+Sample = tuple[str, tuple[str, ...], float | Histogram]
+
+_STATES = ("Idle", "Connect", "Active", "OpenSent", "OpenConfirm", "Established")
+_RESULTS = ("changed", "unchanged", "refused", "failed")
+_DIRECTIONS = ("received", "filtered", "accepted", "advertised")
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One metric; `kind` is gauge, counter or histogram."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    kind: str = "gauge"
+
+
+DEFINITIONS = (
+    Definition("birdctl_converged", "whether BIRD runs what the objects say, read back"),
+    Definition("birdctl_healthy", "whether BIRD answers and enough sessions carry their routes"),
+    Definition("birdctl_pending_changes", "changes that were found and not applied"),
+    Definition("birdctl_problems", "errors of objects that were left out"),
+    Definition("birdctl_source_synced", "whether every watched kind was listed completely once"),
+    Definition("birdctl_source_up", "whether the API server, or the folder, is in contact"),
+    Definition("birdctl_last_success_timestamp_seconds", "when BIRD last was read back as desired, since the epoch"),
+    Definition("birdctl_passes_total", "passes by result: changed, unchanged, refused, failed", ("result",), "counter"),
+    Definition("birdctl_pass_seconds", "duration of a pass that went through", kind="histogram"),
+    Definition("birdctl_commit_seconds", "duration of a commit, from candidate to confirm", kind="histogram"),
+    Definition("birdctl_reaction_seconds", "from an object's change to its effect read back", kind="histogram"),
+    Definition("birdctl_session_flaps_total", "sessions that left Established, by external peer", ("peer",), "counter"),
+    Definition("birdctl_bird_up", "whether BIRD answers on its control socket"),
+    Definition("birdctl_bird_info", "1, with BIRD's version and router ID", ("version", "router_id")),
+    Definition("birdctl_bird_uptime_seconds", "time since BIRD started"),
+    Definition("birdctl_bird_recovering", "whether BIRD waits for its peers after a restart"),
+    Definition("birdctl_sessions", "BGP sessions by type and RFC 4271 state", ("type", "state")),
+    Definition("birdctl_peer_up", "whether the session is Established, by external peer", ("peer", "asn")),
+    Definition("birdctl_bfd_sessions", "BFD sessions by state", ("state",)),
+    Definition(
+        "birdctl_prefixes",
+        "prefixes received, filtered, accepted and advertised; by external peer, of other types together",
+        ("type", "peer", "family", "direction"),
+    ),
+    Definition("birdctl_originated_prefixes", "prefixes that this node originates"),
+)
 
 
 class Metrics:
-    """Everything the agent exports. `read` gives its state and a fresh sight of BIRD, None when BIRD is away."""
+    """Everything the agent exports. `read` gives its state and what BIRD says, None when BIRD is away."""
 
     def __init__(self, read: Read, counters: Counters) -> None:
         self._registry = CollectorRegistry()
@@ -46,103 +89,83 @@ class _AgentCollector(Collector):
         yield from ()
 
     def collect(self) -> Iterator[Metric]:
-        state, sight = self._read()
-        yield from _of_agent(state)
-        yield from _counted(self._counters)
-        yield _gauge("birdctl_bird_up", "Whether BIRD answers on its control socket", sight is not None)
-        if sight:
-            yield from _of_bird(sight)
-            yield from _of_sessions(sight)
-            yield from _of_prefixes(sight, state)
+        found: dict[str, list[Sample]] = {}
+        for sample in samples(*self._read(), self._counters):
+            found.setdefault(sample[0], []).append(sample)
+        for definition in DEFINITIONS:
+            yield _metric(definition, found.get(definition.name, []))
 
 
-def _of_agent(state: State) -> Iterator[Metric]:
-    yield _gauge("birdctl_converged", "Whether BIRD runs what the objects say, read back", state.converged)
-    yield _gauge("birdctl_healthy", "Whether BIRD answers and enough sessions carry their routes", state.healthy)
-    yield _gauge("birdctl_problems", "Objects left out because they cannot be understood", len(state.problems))
-    yield _gauge("birdctl_pending_changes", "Changes found and not applied", state.pending)
-    yield _gauge("birdctl_source_synced", "Whether every watched kind was listed completely once", state.synced)
-    yield _gauge("birdctl_source_up", "Whether the API server or the folder is in contact", not state.source_error)
+def samples(state: State, sight: Sight | None, counters: Counters) -> Iterator[Sample]:
+    """Name, label values and value of every series there is now."""
+    yield "birdctl_converged", (), state.converged
+    yield "birdctl_healthy", (), state.healthy
+    yield "birdctl_pending_changes", (), state.pending
+    yield "birdctl_problems", (), len(state.problems)
+    yield "birdctl_source_synced", (), state.synced
+    yield "birdctl_source_up", (), not state.source_error
+    yield "birdctl_originated_prefixes", (), sum(map(len, state.inventory.originated.values()))
     if state.last_sync is not None:
-        text = "When BIRD last was read back as desired, seconds since the epoch"
-        yield _gauge("birdctl_last_success_timestamp_seconds", text, state.last_sync)
+        yield "birdctl_last_success_timestamp_seconds", (), state.last_sync
+    yield from _counted(counters)
+    yield "birdctl_bird_up", (), sight is not None
+    if sight:
+        yield from _of_bird(sight)
+        yield from _of_sessions(sight)
+        yield from _of_prefixes(sight)
 
 
-def _counted(counters: Counters) -> Iterator[Metric]:
-    passes = CounterMetricFamily("birdctl_passes", "Passes by result", labels=["result"])
-    for result in RESULTS:
-        passes.add_metric([result], counters.passes[result])
-    yield passes
-    yield _histogram("birdctl_pass_seconds", "Duration of a pass that went through", counters.pass_seconds)
-    yield _histogram(
-        "birdctl_commit_seconds", "Duration of a commit, from candidate to confirm", counters.commit_seconds
-    )
-    text = "Time from the change of an object to its effect read back from BIRD"
-    yield _histogram("birdctl_reaction_seconds", text, counters.reaction_seconds)
-    flaps = CounterMetricFamily(
-        "birdctl_session_flaps", "Times a session left Established, by external peer", labels=["peer"]
-    )
-    for peer, count in sorted(counters.flaps.items()):
-        flaps.add_metric([peer], count)
-    yield flaps
+def _counted(counters: Counters) -> Iterator[Sample]:
+    for result in _RESULTS:
+        yield "birdctl_passes_total", (result,), counters.passes[result]
+    yield "birdctl_pass_seconds", (), counters.pass_seconds
+    yield "birdctl_commit_seconds", (), counters.commit_seconds
+    yield "birdctl_reaction_seconds", (), counters.reaction_seconds
+    for peer, count in counters.flaps.items():
+        yield "birdctl_session_flaps_total", (peer,), count
 
 
-def _of_bird(sight: Sight) -> Iterator[Metric]:
-    info = GaugeMetricFamily(
-        "birdctl_bird_info", "Version and router ID of BIRD; always 1", labels=["version", "router_id"]
-    )
-    info.add_metric([".".join(map(str, sight.status.version)), sight.status.router_id], 1)
-    yield info
-    yield _gauge("birdctl_bird_uptime_seconds", "Time since BIRD started", sight.status.uptime)
-    yield _gauge("birdctl_bird_recovering", "Whether BIRD waits for peers after its restart", sight.status.recovering)
+def _of_bird(sight: Sight) -> Iterator[Sample]:
+    yield "birdctl_bird_info", (".".join(map(str, sight.status.version)), sight.status.router_id), 1
+    yield "birdctl_bird_uptime_seconds", (), sight.status.uptime
+    yield "birdctl_bird_recovering", (), sight.status.recovering
 
 
-def _of_sessions(sight: Sight) -> Iterator[Metric]:
+def _of_sessions(sight: Sight) -> Iterator[Sample]:
     tally = Tally((each.type, each.state) for each in sight.peers)
-    sessions = GaugeMetricFamily(
-        "birdctl_sessions", "BGP sessions by type and RFC 4271 state", labels=["type", "state"]
-    )
     for kind in sorted({each.type for each in sight.peers}):
-        for word in STATES:
-            sessions.add_metric([kind, word], tally[kind, word])
-    yield sessions
-    up = GaugeMetricFamily(
-        "birdctl_peer_up", "Whether the session is Established, by external peer", labels=["peer", "asn"]
-    )
+        for name in _STATES:
+            yield "birdctl_sessions", (kind, name), tally[kind, name]
     for each in sight.peers:
         if each.type == "external":
-            up.add_metric([each.peer, str(each.remote_as)], each.state == "Established")
-    yield up
-    bfd = GaugeMetricFamily("birdctl_bfd_sessions", "BFD sessions by state", labels=["state"])
-    for word, count in sorted(Tally(each.state for each in sight.bfd).items()):
-        bfd.add_metric([word], count)
-    yield bfd
+            yield "birdctl_peer_up", (each.peer, str(each.remote_as)), each.state == "Established"
+    for name, count in Tally(map(word, sight.bfd)).items():
+        yield "birdctl_bfd_sessions", (name,), count
 
 
-def _of_prefixes(sight: Sight, state: State) -> Iterator[Metric]:
-    """By external peer; other types are summed up under an empty peer."""
-    sums: Tally[tuple[str, str, str, str]] = Tally()
+def _of_prefixes(sight: Sight) -> Iterator[Sample]:
+    sums: Tally[tuple[str, ...]] = Tally()
     for each in sight.peers:
+        peer = each.peer if each.type == "external" else ""
         for family, counts in each.families.items():
-            for direction in ("received", "filtered", "accepted", "advertised"):
-                peer = each.peer if each.type == "external" else ""
+            for direction in _DIRECTIONS:
                 sums[each.type, peer, family, direction] += getattr(counts, direction)
-    labels = ["type", "peer", "family", "direction"]
-    prefixes = GaugeMetricFamily(
-        "birdctl_prefixes", "Prefixes by external peer, of other types together", labels=labels
-    )
-    for key, count in sorted(sums.items()):
-        prefixes.add_metric(key, count)
-    yield prefixes
-    originated = sum(map(len, state.inventory.originated.values()))
-    yield _gauge("birdctl_originated_prefixes", "Prefixes that this node originates", originated)
+    for labels, count in sorted(sums.items()):
+        yield "birdctl_prefixes", labels, count
 
 
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, text, value=float(value))
-
-
-def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
-    bounds = [*map(str, SECONDS), "+Inf"]
-    counts = accumulate(histogram.buckets)
-    return HistogramMetricFamily(name, text, buckets=list(zip(bounds, counts, strict=True)), sum_value=histogram.sum)
+def _metric(definition: Definition, found: list[Sample]) -> Metric:
+    name, text, labels = definition.name, definition.help, definition.labels
+    if definition.kind == "histogram":
+        histogram = HistogramMetricFamily(name, text, labels=labels)
+        for _, values, value in found:
+            assert isinstance(value, Histogram)
+            counts = zip([*map(str, SECONDS), "+Inf"], accumulate(value.buckets), strict=True)
+            histogram.add_metric(values, list(counts), value.sum)
+        return histogram
+    family = CounterMetricFamily if definition.kind == "counter" else GaugeMetricFamily
+    metric = family(name, text, labels=labels)
+    for _, values, value in found:
+        assert not isinstance(value, Histogram)
+        metric.add_metric(values, float(value))
+    return metric

@@ -17,6 +17,7 @@ from birdctl import values
 from birdctl.cli import places, show
 from birdctl.cli.places import Place
 from birdctl.errors import BirdctlError, InputError, NotConverged, Unavailable
+from birdctl.observe.sessions import sessions
 from birdctl.settings import Settings
 
 CONDITIONS = ("converged", "healthy", "established")
@@ -84,6 +85,6 @@ def _said_by_the_agent(condition: str) -> Callable[[Place, Mapping[str, Any]], s
 
 def _established(place: Place, _status: Mapping[str, Any]) -> str:
     """The agent's own view lags by a second: BIRD is asked."""
-    up = {session.protocol for session in place.bird().sessions() if session.end_of_rib}
-    waiting = [names.peer for protocol, names in place.inventory().sessions.items() if protocol not in up]
+    found = sessions(place.inventory(), place.bird().sessions())
+    waiting = [each.names.peer for each in found if each.state is None or not each.state.end_of_rib]
     return f"not Established: {', '.join(sorted(waiting))}" if waiting else ""

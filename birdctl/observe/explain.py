@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from birdctl.addresses import Prefix, family
 from birdctl.observe.kernel import BIRD, KernelRoute
 from birdctl.observe.routes import KERNEL_PROTOCOLS
-from birdctl.observe.verdicts import Candidate, Filters
+from birdctl.observe.sessions import Session, sessions
+from birdctl.observe.verdicts import Candidate, Filters, Verdict
 from birdctl.observe.views import View
-from birdctl.routing.inventory import Inventory, SessionNames, of_protocol
+from birdctl.routing.inventory import Inventory, of_protocol
 from birdctl.routing.state import NextHop, RouteState, SessionState
 
 
@@ -22,15 +24,17 @@ class Step(View, frozen=True, kw_only=True):
     holds: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """All that was read of one node about one prefix. `routes` and `covering` are BIRD's, for exactly this prefix and
-    for the longest one around it; `sent` are the protocols that it was really exported to.
+    """All that was read of one node about one prefix.
+
+    `routes` and `covering` are BIRD's, for exactly this prefix and for the longest one around it; `sent` are the
+    running protocols that it was really exported to.
     """
 
     prefix: Prefix
     inventory: Inventory
-    sessions: tuple[SessionState, ...]
+    states: tuple[SessionState, ...]
     routes: tuple[RouteState, ...]
     covering: tuple[RouteState, ...]
     sent: frozenset[str]
@@ -38,75 +42,84 @@ class Evidence:
     filters: Filters
     recovering: bool = False
 
+    @cached_property
+    def best(self) -> RouteState | None:
+        return next((route for route in self.routes if route.best), None)
+
+    @cached_property
+    def sessions(self) -> tuple[Session, ...]:
+        return tuple(sessions(self.inventory, self.states))
+
+    @property
+    def label(self) -> str:
+        return family(self.prefix).label
+
+    def source(self, route: RouteState) -> str:
+        """What BIRD calls the route's source."""
+        if route.protocol in KERNEL_PROTOCOLS:
+            return "RTS_INHERIT"
+        return "RTS_STATIC" if route.protocol in self.inventory.originated else "RTS_BGP"
+
 
 def explain(evidence: Evidence) -> Iterator[Step]:
     """The steps in the order a route travels: BIRD, kernel, peers."""
-    yield from _in_bird(evidence)
+    if evidence.routes:
+        yield from (_in_bird(evidence, route) for route in sorted(evidence.routes, key=lambda route: not route.best))
+    else:
+        yield from _not_in_bird(evidence)
     yield from _in_kernel(evidence)
-    yield from _grouped(_to_peers(evidence))
+    if evidence.best:
+        yield from _grouped(_at_peer(evidence, session, evidence.best) for session in evidence.sessions)
 
 
-def _in_bird(evidence: Evidence) -> Iterator[Step]:
-    for route in sorted(evidence.routes, key=lambda route: not route.best):
-        names = of_protocol(evidence.inventory.sessions, route.protocol)
-        holds = None if route.protocol in KERNEL_PROTOCOLS else route.best and not route.unreachable
-        yield Step(subject="BIRD", holds=holds, text=_describe(evidence, route, names))
-    if not evidence.routes:
-        yield Step(subject="BIRD", holds=False, text="has no route for exactly this prefix")
-        for route in evidence.covering:
-            yield Step(subject="BIRD", text=f"uses {route.prefix} for its addresses, from {route.protocol}")
-        yield from _grouped(_not_from_peers(evidence))
-
-
-def _describe(evidence: Evidence, route: RouteState, names: SessionNames | None) -> str:
+def _in_bird(evidence: Evidence, route: RouteState) -> Step:
+    if route.protocol in KERNEL_PROTOCOLS:
+        return Step(subject="BIRD", text="knows it from the kernel, to resolve next hops over it")
     source = evidence.inventory.originated.get(route.protocol, {}).get(str(evidence.prefix))
     if source:
-        return f"originates it ({source}) in {route.protocol}, from {evidence.inventory.origins.get(route.protocol)}"
-    if route.protocol in KERNEL_PROTOCOLS:
-        return "knows it from the kernel, to resolve next hops over it"
+        origin = evidence.inventory.origins.get(route.protocol, "")
+        return Step(subject="BIRD", holds=True, text=f"originates it ({source}) in {route.protocol}, from {origin}")
+    names = of_protocol(evidence.inventory.sessions, route.protocol)
     sender = f"{names.peer} ({names.type})" if names else route.protocol
     path = f", AS path {' '.join(map(str, route.as_path))}" if route.as_path else ""
     quality = "best" if route.best else "not the best"
     way = "its next hop is unreachable" if route.unreachable else f"next hop {_hops(route.next_hops)}"
-    return f"learned it from {sender}, {quality}, {way}{path}"
+    usable = route.best and not route.unreachable
+    return Step(subject="BIRD", holds=usable, text=f"learned it from {sender}, {quality}, {way}{path}")
 
 
 def _hops(hops: Iterable[NextHop]) -> str:
     return ", ".join(" ".join(filter(None, (str(hop.address or ""), f"dev {hop.interface}"))) for hop in hops) or "none"
 
 
-def _not_from_peers(evidence: Evidence) -> Iterator[tuple[str, bool | None, str]]:
-    label = family(evidence.prefix).label
-    for protocol, names, state in _sessions(evidence):
-        if label not in names.families:
-            continue
-        if state is None or state.state != "Established":
-            yield names.peer, False, f"cannot bring it: {_down(state)}"
-            continue
-        verdict = evidence.filters.verdict(
-            protocol, label, "import", Candidate(prefix=evidence.prefix, source="RTS_BGP")
-        )
-        if verdict.accepted is False:
-            yield names.peer, False, f"would not be believed: {verdict.why}"
-        else:
-            yield names.peer, False, "does not announce it"
+def _not_in_bird(evidence: Evidence) -> Iterator[Step]:
+    yield Step(subject="BIRD", holds=False, text="has no route for exactly this prefix")
+    for route in evidence.covering:
+        yield Step(subject="BIRD", text=f"uses {route.prefix} for its addresses, from {route.protocol}")
+    carrying = (session for session in evidence.sessions if evidence.label in session.names.families)
+    yield from _grouped((session.names.peer, False, _why_not_received(evidence, session)) for session in carrying)
+
+
+def _why_not_received(evidence: Evidence, session: Session) -> str:
+    if not session.is_up:
+        return f"cannot bring it: {session.down}"
+    route = Candidate(prefix=evidence.prefix, source="RTS_BGP")
+    verdict = evidence.filters.verdict(session.protocol, evidence.label, "import", route)
+    return f"would not be believed: {verdict.why}" if verdict.accepted is False else "does not announce it"
 
 
 def _in_kernel(evidence: Evidence) -> Iterator[Step]:
-    best = next((route for route in evidence.routes if route.best), None)
-    own = best is not None and best.protocol in evidence.inventory.originated
-    foreign = best is not None and best.protocol in KERNEL_PROTOCOLS
     found = [route for route in evidence.kernel if route.prefix == evidence.prefix]
     for route in found:
         by = "installed" if route.protocol == BIRD else f"made by {route.protocol}"
         yield Step(subject="kernel", holds=True, text=f"{by}: via {_hops(route.next_hops)}, metric {route.metric}")
-    if own and not found:
-        yield Step(
-            subject="kernel", text="BIRD installs nothing for what the node originates: the pod network or proxy does"
-        )
+    source = evidence.source(evidence.best) if evidence.best else ""
+    if source == "RTS_STATIC" and not found:
+        text = "BIRD installs nothing for what the node originates: the pod network or proxy does"
+        yield Step(subject="kernel", text=text)
     elif not found:
-        yield Step(subject="kernel", holds=False, text=_why_not_installed(best))
-    elif best and not own and not foreign and not any(route.protocol == BIRD for route in found):
+        yield Step(subject="kernel", holds=False, text=_why_not_installed(evidence.best))
+    elif source == "RTS_BGP" and not any(route.protocol == BIRD for route in found):
         yield Step(subject="kernel", holds=False, text="BIRD leaves routes alone that others made")
 
 
@@ -118,63 +131,38 @@ def _why_not_installed(best: RouteState | None) -> str:
     return "no route, although BIRD has one: see BIRD's log"
 
 
-def _to_peers(evidence: Evidence) -> Iterator[tuple[str, bool | None, str]]:
-    best = next((route for route in evidence.routes if route.best), None)
-    if best is None:
-        return
-    for protocol, names, state in _sessions(evidence):
-        if protocol in evidence.sent:
-            yield names.peer, True, "was sent it"
-        else:
-            yield names.peer, False, f"was not sent it: {_why_not_sent(evidence, best, protocol, names, state)}"
+def _at_peer(evidence: Evidence, session: Session, best: RouteState) -> tuple[str, bool, str]:
+    if session.state and session.state.protocol in evidence.sent:
+        return session.names.peer, True, "was sent it"
+    return session.names.peer, False, f"was not sent it: {_why_not_sent(evidence, session, best)}"
 
 
-def _why_not_sent(
-    evidence: Evidence, best: RouteState, protocol: str, names: SessionNames, state: SessionState | None
-) -> str:
-    label = family(evidence.prefix).label
-    if state is None or state.state != "Established":
-        return _down(state)
-    if label not in names.families:
+def _why_not_sent(evidence: Evidence, session: Session, best: RouteState) -> str:
+    if session.state is None or not session.is_up:
+        return session.down
+    if evidence.label not in session.names.families:
         return f"the session does not carry {family(evidence.prefix)}"
-    if best.protocol == protocol:
+    if best.protocol == session.state.protocol:
         return "it came from there"
     sender = of_protocol(evidence.inventory.sessions, best.protocol)
-    if sender and "external" not in (sender.type, names.type) and "client" not in (sender.type, names.type):
+    kinds = {sender.type, session.names.type} if sender else {"external"}
+    if not kinds & {"external", "client"}:
         return "iBGP does not pass on what iBGP brought (RFC 4271 9.2.1)"
-    route = Candidate(prefix=evidence.prefix, protocol=best.protocol, source=_source(evidence, best))
-    verdict = evidence.filters.verdict(protocol, label, "export", route)
-    if verdict.accepted:
-        return (
-            "BIRD recovers from a restart"
-            if evidence.recovering
-            else f"accepted by {verdict.why}, but held back (limit?)"
-        )
-    return verdict.why
+    route = Candidate(prefix=evidence.prefix, protocol=best.protocol, source=evidence.source(best))
+    return _held_back(evidence, evidence.filters.verdict(session.protocol, evidence.label, "export", route))
 
 
-def _source(evidence: Evidence, route: RouteState) -> str:
-    if route.protocol in KERNEL_PROTOCOLS:
-        return "RTS_INHERIT"
-    return "RTS_STATIC" if route.protocol in evidence.inventory.originated else "RTS_BGP"
+def _held_back(evidence: Evidence, verdict: Verdict) -> str:
+    if not verdict.accepted:
+        return verdict.why
+    if evidence.recovering:
+        return "BIRD recovers from a restart and waits for its peers"
+    return f"{verdict.why} accepts it, so a limit holds it back, or the exchange is not over"
 
 
-def _sessions(evidence: Evidence) -> Iterator[tuple[str, SessionNames, SessionState | None]]:
-    """Every configured session with its state, under the protocol that really runs."""
-    states: Mapping[str, SessionState] = {state.protocol: state for state in evidence.sessions}
-    for protocol, names in sorted(evidence.inventory.sessions.items()):
-        yield protocol, names, states.get(protocol)
-
-
-def _down(state: SessionState | None) -> str:
-    if state is None:
-        return "BIRD does not run its session"
-    return f"its session is {state.state}{f' ({state.last_error})' if state.last_error else ''}"
-
-
-def _grouped(found: Iterable[tuple[str, bool | None, str]]) -> Iterator[Step]:
+def _grouped(found: Iterable[tuple[str, bool, str]]) -> Iterator[Step]:
     """One step for all peers of which the same is to say: meshes are large."""
-    groups: dict[tuple[bool | None, str], list[str]] = {}
+    groups: dict[tuple[bool, str], list[str]] = {}
     for peer, holds, text in found:
         groups.setdefault((holds, text), []).append(peer)
     for (holds, text), peers in groups.items():

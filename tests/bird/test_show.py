@@ -269,7 +269,7 @@ def test_advertisements_as_json_say_why_a_peer_has_it_not(scene: Scene) -> None:
         "advertisedTo": ["tor1"],
         "withheld": [{"peer": "tor2", "reason": found[SERVICE]["withheld"][0]["reason"]}],
     }
-    assert _steady(found[SERVICE]["withheld"][0]["reason"]) == "the session is Connect"
+    assert _steady(found[SERVICE]["withheld"][0]["reason"]) == "its session is Connect"
     reasons = {item["peer"]: item["reason"] for item in found["fd01:1::/64"]["withheld"]}
     assert reasons["tor1"] == "the session does not carry this family"
 
@@ -277,7 +277,7 @@ def test_advertisements_as_json_say_why_a_peer_has_it_not(scene: Scene) -> None:
 def test_advertisements_wide_say_why(scene: Scene) -> None:
     headers, *rows = scene.says("show", "advertisements", "-o", "wide").splitlines()
     assert headers.split()[-2:] == ["PROTOCOL", "REASON"]
-    assert all("the session is Connect" in _steady(row) for row in rows)
+    assert all("its session is Connect" in _steady(row) for row in rows)
 
 
 def test_bfd_sessions(scene: Scene) -> None:

@@ -103,15 +103,15 @@ def gather(place: Place, wanted: Prefix, *, is_address: bool) -> Evidence:
     from birdctl.observe import kernel  # noqa: PLC0415 - netlink, only for who needs it
 
     bird = place.bird()
-    status, sessions, inventory = bird.status(), bird.sessions(), place.inventory()
+    status, states = bird.status(), bird.sessions()
     table = bird.routes(table=f"master{wanted.version}")
     covering = _longest(table, wanted)
     prefix = covering[0].prefix if is_address and covering else wanted
-    up = [state.protocol for state in sessions if state.state == "Established"]
+    up = [state.protocol for state in states if state.state == "Established"]
     return Evidence(
         prefix=prefix,
-        inventory=inventory,
-        sessions=sessions,
+        inventory=place.inventory(),
+        states=states,
         routes=tuple(route for route in table if route.prefix == prefix),
         covering=covering,
         sent=frozenset(protocol for protocol in up if bird.routes(prefix=prefix, exported_to=protocol)),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from birdctl.addresses import family, parse_prefix, sort_key
@@ -14,13 +15,12 @@ from birdctl.cli import show
 from birdctl.cli.output import View
 from birdctl.cli.places import Place
 from birdctl.cli.tables import Column
+from birdctl.observe.sessions import Session, sessions
 from birdctl.observe.views import Advertisement, RouteSource, Withheld
-from birdctl.routing.inventory import Inventory, SessionNames
-from birdctl.routing.state import SessionState
+from birdctl.routing.commit import BirdBackend
+from birdctl.routing.inventory import Inventory
 
 _FEW = 4
-_Sent = dict[str, frozenset[str] | str]
-"""What each protocol really got, or why it got nothing."""
 
 
 def _few(names: Sequence[str]) -> str:
@@ -63,7 +63,10 @@ def read(place: Place) -> list[Advertisement]:
     """What one node originates, by prefix. Raises Unavailable, BackendError."""
     inventory, bird = place.inventory(), place.bird()
     recovering = bird.status().recovering
-    sent = {state.protocol: _sent(place, state, recovering=recovering) for state in bird.sessions()}
+    sent = [
+        Sent(session, _exported(bird, session), recovering=recovering)
+        for session in sessions(inventory, bird.sessions())
+    ]
     found = [
         _advertisement(inventory, protocol, prefix, sent)
         for protocol, prefixes in inventory.originated.items()
@@ -72,20 +75,37 @@ def read(place: Place) -> list[Advertisement]:
     return sorted(found, key=lambda each: (sort_key(parse_prefix(each.prefix)), each.protocol))
 
 
-def _sent(place: Place, state: SessionState, *, recovering: bool) -> frozenset[str] | str:
-    if state.state != "Established":
-        return f"the session is {state.state}{f' ({state.last_error})' if state.last_error else ''}"
-    prefixes = frozenset(str(route.prefix) for route in place.bird().routes(exported_to=state.protocol))
-    return "BIRD recovers from a restart and waits for its peers" if recovering and not prefixes else prefixes
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What one peer really has of this node."""
+
+    session: Session
+    prefixes: frozenset[str]
+    recovering: bool
+
+    def refusal(self, prefix: str) -> str:
+        """Why the peer does not have the prefix; "" when it has."""
+        if prefix in self.prefixes:
+            return ""
+        if not self.session.is_up:
+            return self.session.down
+        if family(parse_prefix(prefix)).label not in self.session.names.families:
+            return "the session does not carry this family"
+        if self.recovering:
+            return "BIRD recovers from a restart and waits for its peers"
+        return "its export filter or limit stops it"
 
 
-def _advertisement(inventory: Inventory, protocol: str, prefix: str, sent: _Sent) -> Advertisement:
+def _exported(bird: BirdBackend, session: Session) -> frozenset[str]:
+    if session.state is None or not session.is_up:
+        return frozenset()
+    return frozenset(str(route.prefix) for route in bird.routes(exported_to=session.state.protocol))
+
+
+def _advertisement(inventory: Inventory, protocol: str, prefix: str, sent: Sequence[Sent]) -> Advertisement:
     source = inventory.originated[protocol][prefix]
-    asked = {
-        names.peer: _refusal(prefix, names, sent.get(name, "BIRD does not run this session"))
-        for name, names in sorted(inventory.sessions.items())
-        if source == "pod" or names.type == "external"
-    }
+    asked = [each for each in sent if source == "pod" or each.session.names.type == "external"]
+    refusals = [(each.session.names.peer, each.refusal(prefix)) for each in asked]
     origin = inventory.origins.get(protocol)
     return Advertisement(
         node=inventory.node,
@@ -93,16 +113,6 @@ def _advertisement(inventory: Inventory, protocol: str, prefix: str, sent: _Sent
         source=cast("RouteSource", source),
         protocol=protocol,
         origins=(origin,) if origin else (),
-        advertised_to=tuple(peer for peer, refusal in asked.items() if not refusal),
-        withheld=tuple(Withheld(peer=peer, reason=refusal) for peer, refusal in asked.items() if refusal),
+        advertised_to=tuple(peer for peer, refusal in refusals if not refusal),
+        withheld=tuple(Withheld(peer=peer, reason=refusal) for peer, refusal in refusals if refusal),
     )
-
-
-def _refusal(prefix: str, names: SessionNames, sent: frozenset[str] | str) -> str:
-    """Why the peer does not have the prefix; "" when it has."""
-    if isinstance(sent, str):
-        return sent
-    if prefix in sent:
-        return ""
-    carried = family(parse_prefix(prefix)).label in names.families
-    return "its export filter or limit stops it" if carried else "the session does not carry this family"

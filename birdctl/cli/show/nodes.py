@@ -16,8 +16,8 @@ from birdctl.cli.output import View
 from birdctl.cli.places import Place
 from birdctl.cli.tables import Column
 from birdctl.errors import BirdctlError
+from birdctl.observe.sessions import sessions
 from birdctl.observe.views import NodeSummary, SessionCount
-from birdctl.routing.inventory import of_protocol
 from birdctl.routing.model import BirdConfig, PeerType
 from birdctl.settings import Settings
 
@@ -95,10 +95,8 @@ def _role(types: Iterable[PeerType]) -> Literal["node", "reflector", "client"]:
 
 
 def _count(place: Place) -> SessionCount:
-    configured = place.inventory().sessions
-    up = (state for state in place.bird().sessions() if state.state == "Established")
-    established = sum(of_protocol(configured, state.protocol) is not None for state in up)
-    return SessionCount(established=established, configured=len(configured))
+    found = list(sessions(place.inventory(), place.bird().sessions()))
+    return SessionCount(established=sum(each.is_up for each in found), configured=len(found))
 
 
 def of_source(settings: Settings) -> list[NodeSummary]:

@@ -231,10 +231,11 @@ class Agent:
         """One line in the log for those that came up, one for those that went down."""
         sessions = self.state.inventory.sessions
         for word, protocols in (("up", now - before), ("down", before - now)):
-            if names := sorted(sessions[each].peer for each in protocols if each in sessions):
-                log.info("sessions %s: %s (%d of %d Established)", word, ", ".join(names), len(now), len(sessions))
+            if changed := sorted(sessions[each].peer for each in protocols if each in sessions):
+                up = len(now & sessions.keys())
+                log.info("sessions %s: %s (%d of %d Established)", word, ", ".join(changed), up, len(sessions))
         for protocol in before - now:
-            if protocol in sessions and sessions[protocol].type == PeerType.EXTERNAL:
+            if protocol in sessions and sessions[protocol].type is PeerType.EXTERNAL:
                 self._counters.flaps[sessions[protocol].peer] += 1
 
     def _pass(self) -> None:

@@ -1,0 +1,127 @@
+"""What an agent writes about its node, and which changes are worth a write."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from birdctl.cluster.bgp import BGPPeer
+from birdctl.cluster.objects import Node, Object, Service
+from birdctl.errors import InputError
+from birdctl.observe.problems import Reference, reference
+from birdctl.observe.sight import Sight
+from birdctl.observe.state import State
+from birdctl.observe.status import essence, node_annotations, node_state
+from birdctl.observe.views import FamilyCounts, Peer
+from birdctl.routing.inventory import Inventory, SessionNames
+from birdctl.routing.model import PeerType
+from birdctl.routing.state import BirdStatus
+
+EARLIER, NOW = "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z"
+
+
+def names(peer: str, type_: PeerType, remote: int, local: int = 64512) -> SessionNames:
+    return SessionNames(peer=peer, type=type_, origin="", remote_asn=remote, local_asn=local)
+
+
+def state(uptime: int = 5, received: int = 1, tor: str = "Active") -> State:
+    """A node with one mesh session that is up, and an external one."""
+    sessions = {
+        "peer_tor": names("tor", PeerType.EXTERNAL, 65001, 65000),
+        "node_b": names("b", PeerType.MESH, 64512),
+    }
+    views = (
+        Peer(
+            node="a",
+            peer="b",
+            type="mesh",
+            state="Established",
+            protocol="node_b",
+            uptime_seconds=uptime,
+            families={"ipv4": FamilyCounts(received=received)},
+        ),
+        Peer(node="a", peer="tor", type="external", state=tor, protocol="peer_tor"),
+    )
+    status = BirdStatus(version=(2, 0, 12), router_id="192.0.2.1", uptime=60.5)
+    return State(
+        node="a",
+        inventory=Inventory(node="a", digest="d", version=(2, 0, 12), router_id="192.0.2.1", sessions=sessions),
+        synced=True,
+        dirty=False,
+        running="d",
+        desired="d",
+        sight=Sight(status=status, sessions=(), bfd=(), peers=views, at=0.0),
+    )
+
+
+def test_the_node_is_annotated_with_its_asn_its_peers_asns_and_how_many_are_up() -> None:
+    assert node_annotations(state()) == {
+        "birdctl.io/asn": "64512",
+        "birdctl.io/peer-asns": "64512,65001",
+        "birdctl.io/bgp-state": "1/2",
+    }
+
+
+def test_a_node_without_sessions_has_no_asn_to_tell() -> None:
+    alone = replace(state(), inventory=Inventory(node="a", digest="d", version=(), router_id=""), sight=None)
+    assert node_annotations(alone) == {"birdctl.io/peer-asns": "", "birdctl.io/bgp-state": "0/0"}
+
+
+def test_the_node_state_shows_peers_as_show_does() -> None:
+    status = node_state(state(), {}, NOW)
+    assert [each["peer"] for each in status["peers"]] == ["b", "tor"]
+    assert status["established"] == "1/2"
+    assert status["bird"] == {"version": "2.0.12", "routerId": "192.0.2.1", "uptimeSeconds": 60, "configDigest": "d"}
+
+
+def test_a_condition_keeps_its_time_until_it_turns() -> None:
+    before = node_state(state(), {}, EARLIER)
+    same = node_state(state(), before, NOW)
+    assert {each["lastTransitionTime"] for each in same["conditions"]} == {EARLIER}
+    turned = node_state(replace(state(), error="BIRD refused"), before, NOW)
+    conditions = {each["type"]: each for each in turned["conditions"]}
+    assert conditions["Converged"]["lastTransitionTime"] == NOW
+    assert conditions["Converged"]["message"] == "BIRD refused"
+    assert conditions["Healthy"]["lastTransitionTime"] == EARLIER
+
+
+@pytest.mark.parametrize(
+    ("later", "worth", "worth_with_counts"),
+    [
+        (state(), False, False),
+        (state(uptime=500), False, False),
+        (state(received=9), False, True),
+        (state(tor="Established"), True, True),
+    ],
+)
+def test_uptimes_are_not_worth_a_write_and_counts_only_once_in_a_while(
+    later: State, worth: bool, worth_with_counts: bool
+) -> None:
+    before, after = node_state(state(), {}, NOW), node_state(later, {}, NOW)
+    assert (essence(before, counts=False) != essence(after, counts=False)) is worth
+    assert (essence(before, counts=True) != essence(after, counts=True)) is worth_with_counts
+
+
+@pytest.mark.parametrize(
+    ("origin", "type_", "namespace", "name"),
+    [
+        ("BGPPeer tor1", BGPPeer, "", "tor1"),
+        ("Service default/web", Service, "default", "web"),
+        ("manifests/a.yaml: Node a", Node, "", "a"),
+    ],
+)
+def test_an_error_leads_to_its_object(origin: str, type_: type[Object], namespace: str, name: str) -> None:
+    assert reference(InputError(origin, "spec", "is wrong")) == Reference(type_, namespace, name)
+
+
+@pytest.mark.parametrize("origin", ["--cluster-asn", "a.yaml", "Deployment default/web", ""])
+def test_an_error_of_a_setting_leads_to_none(origin: str) -> None:
+    assert reference(InputError(origin, "", "is wrong")) is None
+
+
+def test_the_essence_keeps_everything_else() -> None:
+    value: dict[str, Any] = {"a": [{"uptimeSeconds": 1, "b": {"families": 2, "c": 3}}]}
+    assert essence(value, counts=True) == {"a": [{"b": {"families": 2, "c": 3}}]}
+    assert essence(value, counts=False) == {"a": [{"b": {"c": 3}}]}

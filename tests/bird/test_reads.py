@@ -110,6 +110,16 @@ def test_a_table_that_a_reconfiguration_breaks_off_is_no_answer(bird: Bird, fold
         assert bird.program.version >= (3,)
 
 
+def test_a_reply_that_a_dying_bird_cuts_off_is_unavailable(bird: Bird) -> None:
+    bird.start(FOREIGN + many(20_000))
+    with BirdSocket(bird.socket) as reader:
+        lines = reader.stream("show route all")
+        next(lines)
+        bird.kill()
+        with pytest.raises(Unavailable, match=r"show route all"):
+            list(routes(lines))
+
+
 def test_a_bird_starts_from_the_bootstrap_file_and_takes_the_first_commit(bird: Bird, backend: BirdBackend) -> None:
     bird.start((TEMPLATES / "bootstrap.conf").read_text())
     assert backend.status().digest is None

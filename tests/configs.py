@@ -43,7 +43,7 @@ def channel(family: Family, filters: str = "mesh", **options: Any) -> Channel:
     return Channel(**{"family": family, "next_hop_self": NextHopSelf.EBGP, **names, **options})
 
 
-def mesh_session(node: int, peer: int, **options: Any) -> Session:
+def mesh_session(node: int, peer: int, /, **options: Any) -> Session:
     """iBGP over IPv4; both families, IPv6 with the node's own address as next hop."""
     values = {
         "name": f"node_n{peer}",

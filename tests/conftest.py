@@ -7,6 +7,10 @@ import pytest
 from tests.birds import NAMES, BirdProgram, bird_program, bird_programs
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite golden files with what came out")
+
+
 @pytest.fixture(scope="session", params=NAMES)
 def bird_version(request: pytest.FixtureRequest) -> BirdProgram:
     """Each BIRD of the machine in turn."""

@@ -51,8 +51,8 @@ class Impact:
     """All that a change does. `known` is False when what runs is not ours: then the whole candidate is new.
 
     `sessions` are the BGP protocols of both sides, by name; `others` those of the other protocols that something
-    happens to (the kernel's, for instance). A prefix that only changes its static protocol is `moved`: announced all
-    the time, perhaps with other attributes.
+    happens to (the kernel's, for instance). A prefix that only changes its static protocol is `moved`: BIRD may
+    withdraw it, and announces it again in the same moment, perhaps with other attributes.
     """
 
     known: bool
@@ -74,13 +74,13 @@ class Impact:
         return Counter(each.effect for each in self.sessions)
 
 
-def impact(running: str | None, candidate: str, version: tuple[int, ...]) -> Impact:  # noqa: ARG001
+def impact(running: str | None, candidate: str, version: tuple[int, ...]) -> Impact:
     """What BIRD of `version` does when it goes from `running` (None: not ours, unknown) to `candidate`.
 
     Raises ValueError for a text whose braces do not match.
     """
     old, new = _Config(running or ""), _Config(candidate)
-    comparison = _Comparison(old, new)
+    comparison = _Comparison(old, new, _rules(version))
     return Impact(
         known=running is not None,
         sessions=tuple(comparison.protocols("bgp")),
@@ -90,6 +90,8 @@ def impact(running: str | None, candidate: str, version: tuple[int, ...]) -> Imp
         **_prefixes(old.protocols("static"), new.protocols("static")),
     )
 
+
+Rules = Mapping[str, Effect]
 
 # Statements of BGP protocols and their channels by their first words, and what a change of each does. What is not
 # named here restarts the session: BIRD's rule for all that its manual does not name.
@@ -106,14 +108,16 @@ _BGP = dict.fromkeys(
 _BGP |= dict.fromkeys(("description", "bfd", "import limit", "export limit"), Effect.NOTHING)
 _BGP |= {"import": Effect.RELOAD_IN, "export": Effect.RELOAD_OUT, "next hop self": Effect.RELOAD_OUT}
 
-_RULES: Mapping[str, Mapping[str, Effect]] = {
+_RULES: Mapping[str, Rules] = {
     "bgp": _BGP,
-    "kernel": {"import": Effect.RELOAD_IN, "export": Effect.RELOAD_OUT},
+    "kernel": {"import": Effect.RELOAD_IN, "export": Effect.RELOAD_OUT, "merge paths": Effect.RELOAD_OUT},
     "pipe": {"import": Effect.RELOAD_IN, "export": Effect.RELOAD_OUT},
     "direct": {},
     "device": {"scan time": Effect.NOTHING},
     "bfd": {},
 }
+# BIRD 2.0.12 only sends everything again, still with the old next hop: that one comes into force with the next restart.
+_BGP_BEFORE_2_17 = _BGP | {"next hop address": Effect.RELOAD_OUT}
 _OTHER_TYPES = ("kernel", "pipe", "direct", "device", "bfd")
 _CHANNELS = ("ipv4", "ipv6")
 _SYMBOLS = ("filter", "function", "define")
@@ -121,6 +125,11 @@ _DIGEST = "BIRDCTL_DIGEST"  # always differs, and nothing uses it
 
 
 _Change = tuple[Effect, str]
+
+
+def _rules(version: tuple[int, ...]) -> Mapping[str, Rules]:
+    """What changed statements do, by type of protocol."""
+    return _RULES if version >= (2, 17) else {**_RULES, "bgp": _BGP_BEFORE_2_17}
 
 
 class _Config:
@@ -150,9 +159,10 @@ class _Config:
 class _Comparison:
     """Two configurations, and what their protocols have in common: the filters and the router ID."""
 
-    def __init__(self, old: _Config, new: _Config) -> None:
+    def __init__(self, old: _Config, new: _Config, rules: Mapping[str, Rules]) -> None:
         self._old = old
         self._new = new
+        self._rules = rules
         self._symbols = _changed_symbols(old.symbols(), new.symbols())
 
     def protocols(self, kind: str) -> Iterator[SessionImpact]:
@@ -181,7 +191,7 @@ class _Comparison:
             if channel not in before or channel not in after:
                 yield Effect.RESTART, f"{channel} {'added' if channel in after else 'removed'}"
                 continue
-            yield from _statement_changes(_RULES[kind], channel, before[channel], after[channel])
+            yield from _statement_changes(self._rules[kind], channel, before[channel], after[channel])
             yield from self._symbol_changes(after[channel])
 
     def _symbol_changes(self, statements: Iterable[Statement]) -> Iterator[_Change]:
@@ -214,7 +224,7 @@ def _blocks(text: str) -> dict[str, tuple[Statement, ...]]:
 
 
 def _statement_changes(
-    rules: Mapping[str, Effect], channel: str, old: Iterable[Statement], new: Iterable[Statement]
+    rules: Rules, channel: str, old: Iterable[Statement], new: Iterable[Statement]
 ) -> Iterator[_Change]:
     before = {_key(rules, each): each for each in old}
     after = {_key(rules, each): each for each in new}
@@ -223,7 +233,7 @@ def _statement_changes(
             yield rules.get(key, Effect.RESTART), f"{channel} {_cause(key, before.get(key), after.get(key))}".lstrip()
 
 
-def _key(rules: Mapping[str, Effect], statement: Statement) -> str:
+def _key(rules: Rules, statement: Statement) -> str:
     """The longest beginning of a statement that the rules name, or its first word."""
     beginnings = (" ".join(statement.words[:count]) for count in range(len(statement.words), 0, -1))
     return next((each for each in beginnings if each in rules), statement.words[0] if statement.words else "")

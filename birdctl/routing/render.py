@@ -14,6 +14,7 @@ from pathlib import Path
 
 import jinja2
 
+from birdctl.errors import InputError
 from birdctl.routing.model import Attributes, BirdConfig, Filter, Originated, PrefixPattern, Session, Term
 from birdctl.secret import Secret
 
@@ -62,26 +63,38 @@ class _Renderer:
 
     def render(self, config: BirdConfig) -> Rendered:
         self._last, self._printed = self._printed, {}
-        body = self._print("bird", config=config, block=self._block) + "\n"
+        body = self._print("bird", "the configuration", config=config, block=self._block) + "\n"
         digest = hashlib.sha256(body.encode()).hexdigest()[:16]
-        return Rendered(f"{self._print('header', config=config, digest=digest)}\n\n{body}", digest)
+        header = self._print("header", f"Node {config.node!r}", config=config, digest=digest)
+        return Rendered(f"{header}\n\n{body}", digest)
 
     def _block(self, template: str, value: Block, **context: object) -> str:
         """The text of one block, kept from the last configuration when neither `value` nor `context` changed."""
-        kept = self._last.get((template, value.name))
-        given = (value, context)
-        text = kept[1] if kept and kept[0] == given else self._print(template, **{template: value}, **context)
-        self._printed[template, value.name] = given, text
+        key, given = (template, value.name), (value, context)
+        kept = self._last.get(key)
+        if kept and kept[0] == given:
+            text = kept[1]
+        else:
+            origin = value.origin if value.origin.isprintable() else ""
+            text = self._print(template, origin or value.name, **{template: value}, **context)
+        self._printed[key] = given, text
         return text
 
-    def _print(self, template: str, **context: object) -> str:
-        return self._environment.get_template(f"{template}.conf.j2").render(context)
+    def _print(self, template: str, origin: str, **context: object) -> str:
+        try:
+            return self._environment.get_template(f"{template}.conf.j2").render(context)
+        except UnprintableError as error:
+            raise InputError(origin, "", str(error)) from None
+
+
+class UnprintableError(ValueError):
+    """BIRD's grammar, which has no escapes, cannot hold a text. The message never shows it: it may be a password."""
 
 
 def quoted(text: str) -> str:
-    """A BIRD string. Raises ValueError where BIRD's grammar, which has no escapes, cannot hold the text."""
+    """A BIRD string."""
     if not text.isprintable() or '"' in text:
-        raise ValueError("BIRD cannot hold a text with quotes or control characters")
+        raise UnprintableError("BIRD cannot hold a text with quotes or control characters: choose one without")
     return f'"{text}"'
 
 
@@ -92,7 +105,7 @@ def password(secret: Secret) -> str:
 def comment(text: str) -> str:
     """The text of a comment, on one line."""
     if not text.isprintable():
-        raise ValueError("a comment cannot hold control characters")
+        raise UnprintableError("a name has control characters: choose one without")
     return text
 
 

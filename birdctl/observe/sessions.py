@@ -36,5 +36,5 @@ def sessions(inventory: Inventory, states: Iterable[SessionState]) -> Iterator[S
     for state in states:
         running.setdefault(of_protocol(own_name, state.protocol) or "", []).append(state)
     for protocol, names in sorted(inventory.sessions.items()):
-        for state in running.get(protocol, [None]):
-            yield Session(protocol, names, state)
+        for found in running.get(protocol, [None]):
+            yield Session(protocol, names, found)

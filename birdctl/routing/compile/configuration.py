@@ -106,7 +106,7 @@ def allowed(spec: bgp.ImportPolicy | None, faults: Faults) -> tuple[PrefixPatter
 
 
 def limit(spec: bgp.Limit | None, field: str, faults: Faults) -> Limit | None:
-    if spec is None or faults.read(f"{field}.prefixes", values.between, spec.prefixes, 1, 2**31 - 1) is None:
+    if spec is None or faults.read(f"{field}.prefixes", values.between, spec.prefixes, 1, 2**32 - 1) is None:
         return None
     return Limit(prefixes=spec.prefixes, action=spec.action.lower())
 

@@ -147,7 +147,7 @@ def shared_set(prefix: str) -> Transform:
     """tor1's routes inside a set, defined on its own, are refused."""
 
     def apply(config: BirdConfig) -> BirdConfig:
-        guarded = PrefixSet(name="guarded4", family=V4, patterns=(pattern(ip_network(prefix)),))
+        guarded = PrefixSet(name="guarded4", family=V4, patterns=(pattern(ip_network(prefix)),), comment="Guarded")
         refused = Term(accept=False, prefixes=guarded.patterns, prefix_set=guarded.name)
         config = filter_terms("tor1_in4", lambda terms: (refused, terms[-1]))(config)
         return replace(config, prefix_sets=(guarded,))

@@ -32,7 +32,7 @@ Loader = Callable[[], Settings]
 """Reads the settings afresh."""
 
 SETTLING_SECONDS = 2.0
-"""HTTP starts after the first pass, or this late when there is none: probes must be answered."""
+"""Everything but routing starts when the node is ready, or this late: probes must be answered."""
 
 
 def run(settings: Settings, load: Loader) -> None:
@@ -82,7 +82,7 @@ class _Daemon:
     def _after_turn(self, state: State) -> None:
         if _signature(self._settings) != self._files:
             self._reload()
-        if not self._settled and (state.last_sync or time.monotonic() - self._started > SETTLING_SECONDS):
+        if not self._settled and (state.ready or time.monotonic() - self._started > SETTLING_SECONDS):
             self._settled = True
             gc.freeze()
             gc.enable()

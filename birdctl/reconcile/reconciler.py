@@ -84,7 +84,8 @@ class Reconciler:
         plan = prepared.plan
         if not force:
             plan.check()
-        commit = self.backend.commit(prepared.rendered, prepared.inventory, expected_losses=plan.interrupted)
+        losses = None if force else plan.interrupted
+        commit = self.backend.commit(prepared.rendered, prepared.inventory, expected_losses=losses)
         rollback.forget(self._settings.runtime_dir)
         return Result(plan=plan, commit=commit)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from birdctl.addresses import Prefix
-from birdctl.errors import BackendError, NotConverged, Unavailable
+from birdctl.errors import BackendError, NotConverged, Unavailable, UnsafePlan
 from birdctl.routing import inventory as inventories
 from birdctl.routing import readback, readback_routes
 from birdctl.routing.bird import BirdSocket
@@ -132,13 +132,13 @@ class BirdBackend:
         return self._commit(text, inventory, None)
 
     def commit(
-        self, rendered: Rendered, inventory: Inventory, *, expected_losses: Collection[str] = ()
+        self, rendered: Rendered, inventory: Inventory, *, expected_losses: Collection[str] | None = ()
     ) -> CommitResult:
         """Makes BIRD run `rendered`, or leaves it as it was and raises.
 
-        `expected_losses` are the protocols whose session may go down. Raises BackendError when BIRD refuses the text
-        or another session is lost, NotConverged when something else runs in the end, Unavailable also while somebody
-        else commits.
+        `expected_losses` are the protocols whose session may go down; None: any. Raises BackendError when BIRD
+        refuses the text or another session is lost, UnsafePlan when these are sessions of a configuration that is
+        not ours, NotConverged when something else runs in the end, Unavailable also while somebody else commits.
         """
         return self._commit(rendered.text, inventory, expected_losses)
 
@@ -189,6 +189,10 @@ class BirdBackend:
             raise BackendError(f"BIRD refused the configuration: {refusal(check.lines[-1].text, text)}")
         before = _established(bird)
         needed = frozenset() if expected_losses is None else _needed(before, expected_losses)
+        if previous is None and needed:
+            raise UnsafePlan(
+                f"BIRD's configuration is not birdctl's and has {_sessions(needed)} up (--force takes over)"
+            )
         timeout = max(1, math.ceil(self._timeout))
         bird.request(f'configure "{candidate}" timeout {timeout}', timeout=self._timeout)
         self._over(bird)
@@ -196,7 +200,7 @@ class BirdBackend:
             raise NotConverged(f"BIRD runs {running or 'a configuration of somebody else'} instead of {digest}")
         if lost := self._lost(bird, needed):
             self._undo(bird, previous)
-            raise BackendError(f"undone: the configuration cost the sessions {', '.join(sorted(lost))}")
+            raise BackendError(f"undone: the configuration cost {_sessions(lost)}")
         if bird.request("configure confirm").code != _CONFIRMED:
             raise NotConverged(f"BIRD undid {digest} before it was confirmed")
 
@@ -245,6 +249,11 @@ def _needed(before: Collection[str], expected_losses: Collection[str]) -> frozen
     """Sessions that must survive; that of an unnumbered peer goes by the peer's name."""
     expected = dict.fromkeys(expected_losses, True)
     return frozenset(name for name in before if not inventories.of_protocol(expected, name))
+
+
+def _sessions(names: Collection[str]) -> str:
+    """`2 sessions (tor1, tor2)`."""
+    return f"{len(names)} session{'s' * (len(names) > 1)} ({', '.join(sorted(names))})"
 
 
 def _symbol(name: str) -> str:

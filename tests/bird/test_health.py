@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from birdctl.errors import BackendError
+from birdctl.errors import BackendError, UnsafePlan
 from birdctl.routing import commit as commits
 from birdctl.routing.commit import BirdBackend
 from birdctl.routing.history import digest_of
@@ -64,7 +64,7 @@ def test_a_lost_session_undoes_the_commit(
     connected: BirdBackend, bird: Bird, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     monkeypatch.setattr(commits, "_PATIENCE", 0.2)
-    with pytest.raises(BackendError, match="undone: the configuration cost the sessions to_peer"):
+    with pytest.raises(BackendError, match=r"undone: the configuration cost 1 session \(to_peer\)"):
         connected.commit(rendered("two", change), inventory("two"))
     assert connected.status().digest == digest_of(bird.config.read_text()) == "one"
     assert bird.request("configure status").text(22) is None
@@ -91,6 +91,18 @@ def test_a_session_that_comes_back_in_time_is_not_lost(connected: BirdBackend) -
 
 def test_an_announced_loss_is_no_loss(connected: BirdBackend) -> None:
     connected.commit(rendered("two"), inventory("two"), expected_losses={"to_peer"})
+    assert connected.status().digest == "two"
+
+
+def test_sessions_of_a_foreign_configuration_are_not_taken_over_unasked(connected: BirdBackend, bird: Bird) -> None:
+    bird.config.write_text(FOREIGN + TO_PEER)
+    bird.request("configure")
+    assert up(connected) == {"to_peer"}
+    with pytest.raises(UnsafePlan, match=r"somebody else's configuration with 1 session \(to_peer\) up \(--force takes over\)"):
+        connected.commit(rendered("two"), inventory("two"))
+    assert up(connected) == {"to_peer"}
+    assert connected.status().digest is None
+    connected.commit(rendered("two"), inventory("two"), expected_losses=None)
     assert connected.status().digest == "two"
 
 
@@ -132,7 +144,7 @@ def test_the_session_of_an_unnumbered_peer_goes_by_its_name(
         bird.start(FOREIGN)
         backend.commit(rendered("one", unnumbered), inventory("one"))
         eventually(lambda: up(backend) == {"tor1_1"}, 20)
-        with pytest.raises(BackendError, match="cost the sessions tor1, tor1_1"):
+        with pytest.raises(BackendError, match=r"cost 2 sessions \(tor1, tor1_1\)"):
             backend.commit(rendered("two"), inventory("two"))
         eventually(lambda: up(backend) == {"tor1_1"}, 20)
         backend.commit(rendered("two"), inventory("two"), expected_losses={"tor1"})

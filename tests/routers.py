@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -92,6 +93,11 @@ class Router:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def pause(self) -> None:
+        """BIRD says nothing any more, and its connections stay open."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
 
     def ask(self, command: str) -> Reply:
         with BirdSocket(self.socket, restrict=False) as connection:

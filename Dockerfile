@@ -15,6 +15,7 @@ ENTRYPOINT ["birdctl"]
 FROM debian:trixie-slim AS bird
 RUN apt-get update && apt-get install -y --no-install-recommends bird2 && rm -rf /var/lib/apt/lists/* /etc/bird
 COPY manifests/sidecar/start-bird /usr/local/bin/start-bird
+COPY bird-templates/bootstrap.conf /usr/share/birdctl/bootstrap.conf
 ENTRYPOINT ["start-bird"]
 
 FROM agent AS lab
@@ -22,5 +23,6 @@ RUN apt-get update && \
     apt-get install -y --no-install-recommends bird2 iproute2 iptables iputils-ping tcpdump && \
     rm -rf /var/lib/apt/lists/*
 COPY manifests/sidecar/start-bird /usr/local/bin/start-bird
+COPY bird-templates/bootstrap.conf /usr/share/birdctl/bootstrap.conf
 ENTRYPOINT []
 CMD ["sleep", "infinity"]

@@ -250,7 +250,7 @@ class EndpointSlice(Object, frozen=True, kw_only=True):
 
     address_type: str = "IPv4"
     endpoints: tuple[Endpoint, ...] = ()
-    ports: tuple[EndpointPort, ...] | None = None
+    ports: tuple[EndpointPort, ...] = ()
 
     @property
     def service_key(self) -> str:

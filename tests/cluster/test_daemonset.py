@@ -1,0 +1,165 @@
+"""The DaemonSet's pods on two nodes, with exactly its arguments, volumes and rights, against a real API server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any, Self
+
+import pytest
+
+from birdctl.cluster.apiclient import path_of
+from birdctl.cluster.bgp import BGPNodeState
+from birdctl.cluster.objects import Node
+from birdctl.errors import ApiRefused
+from tests.agents import node
+from tests.birds import bird_program
+from tests.kube import KubeApiServer
+from tests.pods import Pod
+from tests.polling import eventually
+from tests.routers import Router
+
+ADDRESSES = {"pod-a": "10.99.0.1", "pod-b": "10.99.0.2"}
+POD_CIDRS = {"pod-a": "10.101.0.0/24", "pod-b": "10.102.0.0/24"}
+
+
+class Two:
+    """Two nodes on one wire, each with its pod."""
+
+    def __init__(self, apiserver: KubeApiServer, pods: dict[str, Pod], routers: dict[str, Router]) -> None:
+        self.apiserver = apiserver
+        self.pods = pods
+        self.routers = routers
+
+    def state(self, name: str) -> dict[str, Any]:
+        try:
+            found = json.loads(self.apiserver.client.request("GET", path_of(BGPNodeState, name)))
+        except ApiRefused:
+            return {}
+        return dict(found.get("status", {}))
+
+    def annotations(self, name: str) -> dict[str, str]:
+        found = json.loads(self.apiserver.client.request("GET", path_of(Node, name)))
+        return dict(found["metadata"].get("annotations", {}))
+
+    def routed(self) -> bool:
+        """Whether each node's kernel has the other's pods."""
+        one, other = ("pod-a", "pod-b")
+        return POD_CIDRS[other] in self.routes(one) and POD_CIDRS[one] in self.routes(other)
+
+    def routes(self, name: str) -> str:
+        return self.routers[name].run("ip", "route", "show", "proto", "bird")
+
+
+@pytest.fixture(scope="module")
+def two(apiserver: KubeApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
+    objects = [node(name, address, POD_CIDRS[name]) for name, address in ADDRESSES.items()]
+    apiserver.apply(*objects)
+    with ExitStack() as stack:
+        stack.callback(apiserver.delete, *objects)
+        routers = {name: stack.enter_context(Router(bird_program("system"))) for name in ADDRESSES}
+        routers["pod-a"].connect("eth0", routers["pod-b"], "eth0")
+        pods: dict[str, Pod] = {}
+        for name, address in ADDRESSES.items():
+            routers[name].address("eth0", f"{address}/24")
+            pods[name] = Pod(name, routers[name].namespace, tmp_path_factory.mktemp(name), apiserver)
+            stack.callback(pods[name].close)
+            pods[name].start("bird")
+            pods[name].start("agent")
+        yield Two(apiserver, pods, routers)
+
+
+def test_the_pods_route_to_each_other(two: Two):
+    eventually(two.routed, 20)
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_every_probe_of_the_manifest_succeeds(two: Two, name: str):
+    for container, probe in (("agent", "livenessProbe"), ("agent", "readinessProbe"), ("bird", "livenessProbe")):
+        eventually(lambda container=container, probe=probe: two.pods[name].succeeds(container, probe), 20)
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_sessions_are_told_in_the_node_state_and_on_the_node(two: Two, name: str):
+    (other,) = ADDRESSES.keys() - {name}
+    eventually(lambda: two.state(name).get("established") == "1/1", 30)
+    (peer,) = two.state(name)["peers"]
+    assert (peer["peer"], peer["type"], peer["state"]) == (other, "mesh", "Established")
+    assert peer["families"]["ipv4"]["accepted"] == 1
+    eventually(lambda: two.annotations(name).get("birdctl.io/bgp-state") == "1/1", 30)
+
+
+def test_a_changed_configmap_is_taken_over_without_a_restart(two: Two):
+    for pod in two.pods.values():
+        pod.write_settings("2", **{"cluster-asn": 64777})
+    eventually(lambda: {two.annotations(name).get("birdctl.io/asn") for name in ADDRESSES} == {"64777"}, 60)
+    eventually(two.routed, 20)
+
+
+def test_a_bird_that_kubelet_replaces_withdraws_nothing(two: Two):
+    eventually(two.routed, 20)
+    with Losses(two.routers["pod-b"]) as losses:
+        two.pods["pod-a"].stop("bird")
+        two.pods["pod-a"].start("bird")
+        eventually(lambda: "Established" in birdc(two, "pod-a", "show", "protocols"), 30)
+        eventually(lambda: two.pods["pod-a"].succeeds("agent", "readinessProbe"), 30)
+    assert losses.seen() == []
+    assert two.routed()
+
+
+def test_without_the_prestop_hook_it_would(two: Two):
+    with Losses(two.routers["pod-b"]) as losses:
+        two.pods["pod-a"].stop("bird", hooks=False)
+        eventually(lambda: not two.routed())
+    assert losses.seen()
+    two.pods["pod-a"].start("bird")
+    eventually(two.routed, 30)
+
+
+def test_an_agent_that_kubelet_replaces_withdraws_nothing(two: Two):
+    with Losses(two.routers["pod-a"]) as here, Losses(two.routers["pod-b"]) as there:
+        two.pods["pod-a"].stop("agent")
+        two.pods["pod-a"].start("agent")
+        eventually(lambda: two.pods["pod-a"].succeeds("agent", "readinessProbe"), 30)
+    assert here.seen() == there.seen() == []
+
+
+def test_no_log_has_a_traceback(two: Two):
+    assert not [name for name, pod in two.pods.items() if "Traceback" in pod.log("agent")]
+
+
+def birdc(two: Two, name: str, *command: str) -> str:
+    socket = two.pods[name].folder / "volumes/bird-socket/bird.ctl"
+    done = subprocess.run(["birdc", "-s", socket, *command], capture_output=True, text=True, check=False)
+    return done.stdout
+
+
+class Losses:
+    """Routes that a kernel lost meanwhile (ip-monitor(8)). Routes of our own tell that it listens, and has said all."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        self._command = ["ip", "netns", "exec", router.namespace, "ip", "monitor", "route"]
+        self._output = router.folder / "monitor"
+
+    def __enter__(self) -> Self:
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(self._command, stdout=output)
+        eventually(lambda: self._says("198.51.100.1"))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        eventually(lambda: self._says("198.51.100.2"))
+        self._process.kill()
+        self._process.wait()
+
+    def seen(self) -> list[str]:
+        lines = self._output.read_text().splitlines()
+        return [line for line in lines if line.startswith("Deleted") and "proto bird" in line]
+
+    def _says(self, mark: str) -> bool:
+        self._router.run("ip", "route", "replace", f"{mark}/32", "dev", "lo")
+        self._router.run("ip", "route", "del", f"{mark}/32", "dev", "lo")
+        return mark in self._output.read_text()

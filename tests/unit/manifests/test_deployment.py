@@ -1,0 +1,92 @@
+"""The manifests fit each other and the program: files, images, arguments, settings, rights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from birdctl import __version__
+from birdctl.cli import parser as parsers
+from birdctl.cli.commands import COMMANDS
+from birdctl.cluster.apiserver import NAMESPACE
+from birdctl.reconcile.sources import TYPES
+from birdctl.settings import Settings
+from tests.kube import ROOT, manifests
+
+FOLDER = ROOT / "manifests"
+BY_KIND: dict[str, dict[str, Any]] = {item["kind"]: dict(item) for item in manifests()}
+POD = BY_KIND["DaemonSet"]["spec"]["template"]["spec"]
+CONTAINERS = {item["name"]: item for item in POD["containers"]}
+
+
+def settings_of_the_agent(folder: Path) -> Settings:
+    path = folder / "config.yaml"
+    path.write_text(BY_KIND["ConfigMap"]["data"]["config.yaml"])
+    verb, *flags = CONTAINERS["agent"]["args"]
+    parser, _ = parsers.build(next(command for command in COMMANDS if command.name == verb))
+    flags[flags.index("--config") + 1] = str(path)
+    environment = {item["name"]: "node1" for item in CONTAINERS["agent"]["env"]}
+    return Settings.load(parser.parse(flags), environment)
+
+
+def test_the_kustomization_has_every_manifest():
+    listed = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["resources"]
+    files = {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.yaml")} - {"kustomization.yaml"}
+    assert sorted(listed) == sorted(files)
+
+
+def test_the_namespace_and_the_kinds_come_before_what_needs_them():
+    kinds = [item["kind"] for item in manifests()]
+    assert kinds[0] == "Namespace"
+    assert kinds.index("DaemonSet") > max(index for index, kind in enumerate(kinds) if kind.startswith("Custom"))
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_the_images_are_those_of_this_version(name: str):
+    assert CONTAINERS[name]["image"] == f"birdctl/{name}:{__version__}"
+
+
+def test_the_agent_takes_its_arguments_and_its_settings(tmp_path: Path):
+    found = settings_of_the_agent(tmp_path)
+    assert found.node == "node1"
+    assert found.namespace == NAMESPACE == BY_KIND["Namespace"]["metadata"]["name"]
+    assert found.manifests is None
+
+
+def test_both_containers_find_socket_and_configuration_where_the_agent_looks_for_them(tmp_path: Path):
+    found = settings_of_the_agent(tmp_path)
+    for container in CONTAINERS.values():
+        mounts = {item["mountPath"]: item["name"] for item in container["volumeMounts"]}
+        assert mounts[str(found.bird_socket.parent)] == "bird-socket"
+        assert mounts[str(found.bird_config.parent)] == "bird-config"
+        assert str(found.bird_socket) in str(CONTAINERS["bird"])
+
+
+def test_the_probes_ask_where_the_agent_answers(tmp_path: Path):
+    (port,) = CONTAINERS["agent"]["ports"]
+    assert port["containerPort"] == settings_of_the_agent(tmp_path).health_port
+
+
+def test_only_bird_has_capabilities_and_only_the_agent_has_a_token():
+    contexts = {name: item["securityContext"] for name, item in CONTAINERS.items()}
+    assert contexts["agent"]["capabilities"] == {"drop": ["ALL"]}
+    assert contexts["bird"]["capabilities"]["drop"] == ["ALL"]
+    assert not any(context["allowPrivilegeEscalation"] for context in contexts.values())
+    assert all(context["readOnlyRootFilesystem"] for context in contexts.values())
+    assert POD["automountServiceAccountToken"] is False
+    assert "token" not in {mount["name"] for mount in CONTAINERS["bird"]["volumeMounts"]}
+
+
+def test_the_rights_to_read_are_those_for_what_the_agent_watches():
+    rules = BY_KIND["ClusterRole"]["rules"]
+    watched = {resource for rule in rules if "watch" in rule["verbs"] for resource in rule["resources"]}
+    assert watched == {type_.plural for type_ in TYPES} - {"secrets"}
+
+
+def test_no_right_is_a_wildcard():
+    for kind in ("ClusterRole", "Role"):
+        for rule in BY_KIND[kind]["rules"]:
+            assert "*" not in {*rule["verbs"], *rule["resources"], *rule["apiGroups"]}

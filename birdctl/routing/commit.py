@@ -187,11 +187,10 @@ class BirdBackend:
         check = bird.request(f'configure check "{candidate}"', allow=(_FAILED,))
         if check.failed:
             raise BackendError(f"BIRD refused the configuration: {refusal(check.lines[-1].text, text)}")
-        before = _established(bird)
-        needed = frozenset() if expected_losses is None else _needed(before, expected_losses)
-        if previous is None and needed:
+        needed = _needed(_established(bird), expected_losses)
+        if needed and previous is None:
             raise UnsafePlan(
-                f"BIRD's configuration is not birdctl's and has {_sessions(needed)} up (--force takes over)"
+                f"BIRD runs somebody else's configuration with {_sessions(needed)} up (--force takes over)"
             )
         timeout = max(1, math.ceil(self._timeout))
         bird.request(f'configure "{candidate}" timeout {timeout}', timeout=self._timeout)
@@ -245,10 +244,12 @@ def _established(bird: BirdSocket) -> frozenset[str]:
     return readback.established(bird.stream("show protocols"))
 
 
-def _needed(before: Collection[str], expected_losses: Collection[str]) -> frozenset[str]:
+def _needed(established: Collection[str], expected_losses: Collection[str] | None) -> frozenset[str]:
     """Sessions that must survive; that of an unnumbered peer goes by the peer's name."""
+    if expected_losses is None:
+        return frozenset()
     expected = dict.fromkeys(expected_losses, True)
-    return frozenset(name for name in before if not inventories.of_protocol(expected, name))
+    return frozenset(name for name in established if not inventories.of_protocol(expected, name))
 
 
 def _sessions(names: Collection[str]) -> str:

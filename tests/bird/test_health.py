@@ -98,7 +98,7 @@ def test_sessions_of_a_foreign_configuration_are_not_taken_over_unasked(connecte
     bird.config.write_text(FOREIGN + TO_PEER)
     bird.request("configure")
     assert up(connected) == {"to_peer"}
-    with pytest.raises(UnsafePlan, match=r"somebody else's configuration with 1 session \(to_peer\) up \(--force takes over\)"):
+    with pytest.raises(UnsafePlan, match=r"somebody else's configuration with 1 session \(to_peer\)"):
         connected.commit(rendered("two"), inventory("two"))
     assert up(connected) == {"to_peer"}
     assert connected.status().digest is None

@@ -147,9 +147,8 @@ def fish() -> str:
 
 def _fish_flag(flag: Flag) -> str:
     names = [f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in flag.names]
-    wants = "-r " if flag.takes_value else ""
-    values = f"-a {_quoted(' '.join(flag.values))} " if flag.values else ""
-    return f"{' '.join(names)} {wants}{values}-d {_quoted(flag.help)}"
+    values = f"-x -a {_quoted(' '.join(flag.values))} " if flag.values else "-r " if flag.takes_value else ""
+    return f"{' '.join(names)} {values}-d {_quoted(flag.help)}"
 
 
 SCRIPTS = {"bash": bash, "zsh": zsh, "fish": fish}

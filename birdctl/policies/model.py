@@ -13,12 +13,26 @@ from dataclasses import dataclass
 from birdctl.addresses import Address, Family, Prefix
 
 
+CHAIN_PREFIX = "BIRDCTL-"
+SET_PREFIX = "birdctl-"
+
+
 class SetType(enum.StrEnum):
     """ipset(8) types in use."""
 
     IP = "hash:ip"
     NET = "hash:net"
+    IP_PORT = "hash:ip,port"
     IP_PORT_IP = "hash:ip,port,ip"
+
+
+class Effect(enum.StrEnum):
+    """What a policy's rule does; `WOULD_DENY` is what a staged policy only counts."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    PASS = "pass"
+    WOULD_DENY = "would-deny"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +43,26 @@ class Net:
     excluded: bool = False
 
 
-Entry = Address | Net
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """An entry of a hash:ip,port, or with `peer` of a hash:ip,port,ip. `protocol` is iptables' (tcp, udp, sctp)."""
+
+    address: Address
+    protocol: str
+    port: int
+    peer: Address | None = None
+
+
+Entry = Address | Net | Port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IpSet:
-    """One ipset. `meaning` tells a person what is in it ("pods tier=t0 of namespaces team=x1"). `timeout` seconds."""
+    """One ipset. `meaning` tells a person what is in it ("pods tier=t0 of namespaces team=x1").
+
+    `timeout` is in seconds; a set with one is filled by the backend as it works, and its `entries` here stay empty.
+    `max_entries` is ipset's maxelem; it costs nothing until used, so it never has to change.
+    """
 
     name: str
     type: SetType
@@ -42,6 +70,7 @@ class IpSet:
     entries: frozenset[Entry]
     meaning: str = ""
     timeout: int | None = None
+    max_entries: int = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +86,9 @@ class SetMatch:
 class Rule:
     """One rule: when all given conditions hold, `target` (RETURN, DROP, REJECT, NFLOG, or a chain; `goto` for -g).
 
-    `ports` is a range of destination ports. `extra` are conditions and target options that only the fixed rules use,
-    in iptables' own words. `policies` are whose rule it is ("NetworkPolicy ns/name"), for counters and explanations.
+    `ports` is a range of destination ports. `extra` are conditions, `options` what follows the target, that only the
+    fixed rules use, in iptables' own words and order. `policies` are whose rule it is ("NetworkPolicy ns/name") and
+    `effect` what they make of the packet, for counters and explanations.
     """
 
     target: str
@@ -69,7 +99,9 @@ class Rule:
     sets: tuple[SetMatch, ...] = ()
     ports: tuple[int, int] | None = None
     extra: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
     policies: tuple[str, ...] = ()
+    effect: Effect | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,10 @@ Node N has 10.0.0.N and fd00::N, router ID 10.0.0.N, the pods 10.1.N.0/24 and fd
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import Any
+
+from msgspec.structs import replace
 
 from birdctl.addresses import Family, Prefix
 from birdctl.routing.model import (

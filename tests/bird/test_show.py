@@ -12,12 +12,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from birdctl.addresses import Family
 from birdctl.routing import inventory

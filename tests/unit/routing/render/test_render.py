@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 from jinja2 import Environment, meta
+from msgspec.structs import replace
 
 from birdctl.addresses import Family
 from birdctl.errors import InputError

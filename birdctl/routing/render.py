@@ -32,24 +32,24 @@ class Rendered:
 
 
 def render(config: BirdConfig, templates: Path | None = None) -> Rendered:
-    """The text of `config`, byte-identical for equal ones, by the templates of birdctl or those in a folder.
+    """The text of `config`, byte-identical for equal ones. Templates in the folder replace birdctl's of the same name.
 
-    Raises InputError for a text that BIRD's grammar cannot hold.
+    Raises InputError for a text that BIRD's grammar cannot hold, and for a template that is not one.
     """
-    return _renderer(templates or TEMPLATES).render(config)
+    return _renderer((templates, TEMPLATES) if templates else (TEMPLATES,)).render(config)
 
 
 @functools.cache
-def _renderer(templates: Path) -> _Renderer:
-    return _Renderer(templates)
+def _renderer(folders: tuple[Path, ...]) -> _Renderer:
+    return _Renderer(folders)
 
 
 class _Renderer:
-    """The compiled templates of one folder, and the blocks of the last configuration."""
+    """The compiled templates of some folders, and the blocks of the last configuration."""
 
-    def __init__(self, templates: Path) -> None:
+    def __init__(self, folders: tuple[Path, ...]) -> None:
         self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(templates),
+            loader=jinja2.FileSystemLoader(folders),
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -57,7 +57,6 @@ class _Renderer:
             auto_reload=False,
         )
         self._environment.filters.update(FILTERS)
-
         self._printed: dict[tuple[str, str], tuple[object, str]] = {}
         self._last: dict[tuple[str, str], tuple[object, str]] = {}
 
@@ -85,6 +84,8 @@ class _Renderer:
             return self._environment.get_template(f"{template}.conf.j2").render(context)
         except UnprintableError as error:
             raise InputError(origin, "", str(error)) from None
+        except jinja2.TemplateError as error:
+            raise InputError(f"template {template}.conf.j2", "", str(error)) from None
 
 
 class UnprintableError(ValueError):

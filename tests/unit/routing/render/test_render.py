@@ -152,10 +152,17 @@ def test_a_comment_stays_on_its_line() -> None:
 
 
 def test_templates_of_a_folder_replace_those_of_birdctl(tmp_path: Path) -> None:
-    for template in TEMPLATES.iterdir():
-        (tmp_path / template.name).write_text(template.read_text().replace("scan time 10", "scan time 11"))
+    template = TEMPLATES / "bird.conf.j2"
+    (tmp_path / template.name).write_text(template.read_text().replace("scan time 10", "scan time 11"))
     assert "scan time 11" in render(subject(V2_0), tmp_path).text
     assert "scan time 11" not in render(subject(V2_0)).text
+
+
+@pytest.mark.parametrize("broken", ["{% if %}", "{{ config.nonsense }}", "{{ nonsense }}"])
+def test_a_broken_template_is_named(broken: str, tmp_path: Path) -> None:
+    (tmp_path / "kernel.conf.j2").write_text(broken)
+    with pytest.raises(InputError, match=r"template bird\.conf\.j2"):
+        render(subject(V2_0), tmp_path)
 
 
 def template_lines() -> Iterator[str]:

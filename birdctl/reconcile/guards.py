@@ -26,6 +26,13 @@ def refusals(
     return tuple(found)
 
 
+def foreign_sessions(digest: str | None, established: Collection[str]) -> tuple[str, ...]:
+    """The reason not to replace a configuration that is not ours (its digest is None) and has sessions up."""
+    if digest is not None or not established:
+        return ()
+    return (f"BIRD runs somebody else's configuration with {len(established)} sessions Established",)
+
+
 def _sessions_gone(running: Inventory, desired: Inventory, established: Collection[str]) -> list[str]:
     up = {name for name in running.sessions if name in established}
     if up and not desired.sessions:

@@ -142,3 +142,17 @@ def test_the_first_term_that_takes_a_prefix_decides_whether_it_is_sent(terms: tu
 def test_a_plan_that_changes_no_session_and_no_prefix_is_never_refused(sessions: list[str]) -> None:
     same = config(" ".join(sessions))
     assert refusals(same, same, " ".join(sessions)) == ()
+
+
+@pytest.mark.parametrize(
+    ("digest", "up", "refusal"),
+    [
+        (None, "bgp1 bgp2", "BIRD runs somebody else's configuration with 2 sessions Established"),
+        (None, "", ""),
+        ("digest", "bgp1", ""),
+    ],
+)
+def test_sessions_of_a_foreign_configuration_are_not_taken_over_unasked(
+    digest: str | None, up: str, refusal: str
+) -> None:
+    assert guards.foreign_sessions(digest, up.split()) == ((refusal,) if refusal else ())

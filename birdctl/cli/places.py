@@ -71,10 +71,6 @@ def of_lab(lab: str, runtime_dir: Path) -> tuple[Place, ...]:
     """The nodes of a running lab on which birdctl or BIRD was started. Raises InputError for an unknown lab."""
     from birdctl.lab import record  # noqa: PLC0415 - only a lab pays for it
 
-    found = record.nodes(lab, runtime_dir)
-    if not found:
-        known = ", ".join(record.labs(runtime_dir))
-        raise InputError("--lab", "", f"there is no lab {lab!r}; " + (f"known are {known}" if known else "none is up"))
     places = (
         Place(
             node=node.name,
@@ -83,7 +79,7 @@ def of_lab(lab: str, runtime_dir: Path) -> tuple[Place, ...]:
             bird_config=node.bird_config,
             netns=node.netns,
         )
-        for node in found
+        for node in record.nodes(lab, runtime_dir)
     )
     return tuple(place for place in places if place.has_bird or control.socket_path(place.runtime_dir).exists())
 

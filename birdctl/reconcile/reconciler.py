@@ -114,13 +114,15 @@ class Reconciler:
         running = known if known and known.digest == status.digest else None
         before = running.sessions if running else {}
         up = self._established()
+        found = impact(self.backend.running_text(), rendered.text, status.version)
         return replace(
             plan,
-            impact=impact(self.backend.running_text(), rendered.text, status.version),
+            impact=found,
             names={name: each.peer for name, each in {**before, **desired.sessions}.items()},
             refusals=(
                 *guards.foreign_sessions(status.digest, up),
                 *self._rolled_back(rendered.digest),
+                *guards.misconfigured(plan.problems, up & found.interrupted),
                 *guards.refusals(running, desired, compiled.config, up),
             ),
         )

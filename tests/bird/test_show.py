@@ -81,10 +81,10 @@ class Scene:
             **os.environ,
             "BIRDCTL_RUNTIME_DIR": str(self.node.folder),
             "BIRDCTL_BIRD_SOCKET": str(self.node.socket),
-            "BIRDCTL_BIRD_CONFIG": str(self.node.config),
+            "BIRDCTL_BIRD_CONFIG": str(self.node.daemon.config),
         }
-        inside = within or ("ip", "netns", "exec", self.node.namespace)
-        command = [*inside, sys.executable, "-m", "birdctl", *words]
+        birdctl = [sys.executable, "-m", "birdctl", *words]
+        command = [*within, *birdctl] if within else self.node.space.command(*birdctl)
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
 
     def says(self, *words: str) -> str:
@@ -328,7 +328,7 @@ def test_the_configuration_that_runs_without_its_passwords(scene: Scene) -> None
     text = scene.says("show", "config")
     assert 'password "***";' in text
     assert "hush" not in text
-    assert text.replace('"***"', '"hush"').rstrip() == scene.node.config.read_text().rstrip()
+    assert text.replace('"***"', '"hush"').rstrip() == scene.node.daemon.config.read_text().rstrip()
     (item,) = scene.items("show", "config")
     assert item["text"].rstrip() == text.rstrip()
     assert item["digest"] in text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
@@ -13,6 +15,7 @@ from msgspec.structs import replace
 
 from birdctl.addresses import Family
 from birdctl.errors import InputError
+from birdctl.routing import render as renderer
 from birdctl.routing.impact import impact
 from birdctl.routing.model import (
     AddPaths,
@@ -156,6 +159,15 @@ def test_templates_of_a_folder_replace_those_of_birdctl(tmp_path: Path) -> None:
     (tmp_path / template.name).write_text(template.read_text().replace("scan time 10", "scan time 11"))
     assert "scan time 11" in render(subject(V2_0), tmp_path).text
     assert "scan time 11" not in render(subject(V2_0)).text
+
+
+def test_only_the_first_process_compiles_the_templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(shutil.copytree(TEMPLATES, tmp_path / "templates"))
+    monkeypatch.setattr(renderer, "TEMPLATES", folder)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    first = renderer._Renderer((folder,)).render(subject(V2_0))
+    monkeypatch.delattr(Environment, "compile")
+    assert renderer._Renderer((folder,)).render(subject(V2_0)) == first
 
 
 @pytest.mark.parametrize("broken", ["{% if %}", "{{ config.nonsense }}", "{{ nonsense }}"])

@@ -20,22 +20,31 @@ Serve = Callable[..., ApiClient]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Starts a server that answers every request alike; `cut` bytes of the body are missing."""
+    """Starts a server that answers every request alike; `cut` bytes of the body are missing.
+
+    `chunked`: each line is a chunk of its own, as an API server sends a watch, and there is no last one.
+    """
     servers: list[ThreadingHTTPServer] = []
 
-    def start(status: int, body: bytes, *, cut: int = 0) -> ApiClient:
+    def start(status: int, body: bytes, *, cut: int = 0, chunked: bool = False) -> ApiClient:
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
             def do_GET(self) -> None:
                 self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
+                name, value = ("Transfer-Encoding", "chunked") if chunked else ("Content-Length", str(len(body)))
+                self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(body[: len(body) - cut])
+                for line in body.splitlines(keepends=True) if chunked else ():
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+                self.wfile.write(b"" if chunked else body[: len(body) - cut])
+                self.close_connection = True
 
             def log_message(self, *_: object) -> None:
                 pass
 
         servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
-        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        threading.Thread(target=servers[-1].serve_forever, args=(0.01,), daemon=True).start()
         return connect(tmp_path, f"http://127.0.0.1:{servers[-1].server_port}")
 
     yield start
@@ -84,7 +93,7 @@ def test_an_answer_cut_in_half_is_no_answer(serve: Serve):
 def test_a_watch_cut_in_half_is_unavailable_after_its_whole_lines(serve: Serve):
     lines: list[bytes] = []
     with pytest.raises(Unavailable):
-        lines.extend(serve(200, b'{"a": 1}\n{"b": 2}\n{"c"', cut=1).watch("/api", silence=5))
+        lines.extend(serve(200, b'{"a": 1}\n{"b": 2}\n{"c"', chunked=True).watch("/api", silence=5))
     assert lines == [b'{"a": 1}', b'{"b": 2}']
 
 

@@ -14,6 +14,7 @@ import yaml
 
 from birdctl.cli import parser, places, show
 from birdctl.cli.commands import COMMANDS
+from birdctl.cli.main import main
 from birdctl.cli.show import peers as peers_view
 from birdctl.cli.show.config import masked
 from birdctl.errors import BackendError, BirdctlError, Unavailable
@@ -84,6 +85,13 @@ def test_nodes_of_a_lab_can_be_chosen(capsys: pytest.CaptureFixture[str]) -> Non
 def test_an_unknown_lab_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BirdctlError, match=r"^lab x: is not up; there are none$"):
         places.of_lab("x", tmp_path)
+
+
+def test_without_labs_the_list_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lab", "list", "--runtime-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == "no labs\n"
+    assert main(["lab", "list", "-o", "json", "--runtime-dir", str(tmp_path)]) == 0
+    assert json.loads(capsys.readouterr().out) == {"apiVersion": "birdctl.io/v1alpha1", "kind": "LabList", "items": []}
 
 
 def test_nothing_to_show_is_said_on_stderr(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -18,8 +18,13 @@ up() {
     down > /dev/null
     mkdir -p "$work"
     cp -a "$root/containerlab" "$work/"
-    [ "$(id -u)" = 0 ] || python "$here/machine.py" start
-    on_machine sh "$here/tour.sh"
+    cd "$root"
+    if [ "$(id -u)" = 0 ]; then
+        sh "$here/tour.sh" .venv/bin/
+    else
+        python "$here/machine.py" start
+        on_machine sh "$here/tour.sh" "containerlab/leaf-spine/demo.sh run "
+    fi
 }
 
 down() {

@@ -28,7 +28,7 @@ UML = (
 )
 NAMESPACES = (
     *("unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--uts", "--ipc"),
-    *("--fork", "--kill-child", "--mount-proc", str(HERE / "init.sh")),
+    *("--fork", "--kill-child", str(HERE / "init.sh")),
 )
 
 
@@ -44,7 +44,7 @@ def start() -> int:
 
 def boots(command: tuple[str, ...]) -> bool:
     with CONSOLE.open("wb") as console:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - one of the two above
             command,
             stdin=subprocess.DEVNULL,
             stdout=console,

@@ -1,10 +1,11 @@
 #!/bin/sh
-# What a newcomer sees: each step says what it does, shows the command, and runs it. $LAB is the topology file.
+# What a newcomer sees: each step says what it does, shows the command, and runs it. $LAB is the topology file, $1 what
+# to put before `birdctl` to reach the lab from a shell.
 set -eu
 folder=$(dirname "$LAB")
 nodes="--node node1 --node node2 --node node3"
 
-if [ -t 1 ]; then bold=$(printf '\033[1m') plain=$(printf '\033[0m'); else bold='' plain=''; fi
+if [ -t 1 ] && [ "${TERM:-dumb}" != dumb ]; then bold=$(printf '\033[1m') plain=$(printf '\033[0m'); else bold='' plain=''; fi
 
 step() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 note() { printf '# %s\n' "$*"; }
@@ -33,9 +34,7 @@ note "LAB=$LAB"
 show birdctl lab up "$LAB"
 settle converged
 settle established
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-    birdctl lab exec "$LAB" client -- curl -s --max-time 1 -o /dev/null http://10.244.1.2/ && break
-done
+birdctl lab exec "$LAB" client -- curl -s -o /dev/null --retry 10 --retry-delay 1 --retry-all-errors http://10.244.1.2/
 
 step "2. The agent on each node read the manifests and configured BIRD: a session with each ToR"
 show birdctl show peers --lab leaf-spine $nodes
@@ -84,11 +83,11 @@ node1 birdctl history
 
 step "The lab is up. Try, from the folder of the project:"
 cat <<END
-  .venv/bin/birdctl show routes --lab leaf-spine              every table, with what the kernel has
-  .venv/bin/birdctl show peers --lab leaf-spine --watch       in another terminal, while you
-  .venv/bin/birdctl lab exec $LAB tor2 -- ip link set rack down
-  .venv/bin/birdctl lab exec $LAB node1 -- birdctl explain route 198.51.100.0/24
-  edit $folder/manifests/bgp.yaml
-                                                              the agents take it in as soon as it is saved
-  make demo-down                                              removes all of it
+  LAB=${LAB#"$PWD"/}
+  ${1}birdctl show routes --lab leaf-spine
+  ${1}birdctl lab exec \$LAB node1 -- birdctl explain route 198.51.100.0/24
+  ${1}birdctl lab exec \$LAB tor2 -- ip link set rack down
+  ${1}birdctl show peers --lab leaf-spine --failed
+  ${1}birdctl lab exec \$LAB node1 -- birdctl rollback --to 1
+and \`make demo-down\`, which removes all of it.
 END

@@ -97,7 +97,17 @@ Rules = Mapping[str, Effect]
 # named here restarts the session: BIRD's rule for all that its manual does not name.
 _BGP = dict.fromkeys(
     (
-        *("local", "neighbor", "interface", "strict bind", "multihop", "direct", "ttl security", "passive"),
+        *(
+            "local",
+            "neighbor",
+            "interface",
+            "dynamic name",
+            "strict bind",
+            "multihop",
+            "direct",
+            "ttl security",
+            "passive",
+        ),
         *("authentication", "password", "hold time", "keepalive time", "connect retry time", "connect delay time"),
         *("error wait time", "graceful restart", "graceful restart time", "long lived graceful restart"),
         *("long lived stale time", "rr client", "rr cluster id", "allow local as"),

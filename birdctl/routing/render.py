@@ -66,7 +66,7 @@ class _Renderer:
 
     def render(self, config: BirdConfig) -> Rendered:
         self._last, self._printed = self._printed, {}
-        body = self._print("bird", "the configuration", config=config, block=self._block) + "\n"
+        body = self._print("bird", "the configuration", config=config, block=self._block).rstrip() + "\n"
         digest = hashlib.sha256(body.encode()).hexdigest()[:16]
         header = self._print("header", f"Node {config.node!r}", config=config, digest=digest)
         return Rendered(f"{header}\n\n{body}", digest)

@@ -26,6 +26,8 @@ from birdctl.routing.model import (
     Limit,
     NextHopSelf,
     PeerType,
+    PrefixSet,
+    Term,
 )
 from birdctl.routing.render import FILTERS, TEMPLATES, render
 from birdctl.routing.statements import parse
@@ -84,13 +86,20 @@ def everything(version: tuple[int, ...]) -> BirdConfig:
     )
     client = mesh_session(1, 2, type=PeerType.CLIENT, reflector_client=True, cluster_id="0.0.0.1", passive=True)
     linked = external_session("tor2", "fe80::9", 65002, interface="eth1", channels=channels[1:], graceful_restart=None)
+    unnumbered = replace(linked, name="peer_tor3", peer="tor3", origin="BGPPeer tor3", address=None, interface="eth2")
     services = originated("services_web4", Family.IPV4, "10.96.0.1/32", "10.96.0.2/32", origin="BGPAdvertisement web")
     filters = (
         *peer_filters("tor1", Family.IPV4, *allowed, services=("services_web4",), attributes=attributes),
         *peer_filters("tor1", Family.IPV6),
     )
-    config = node_config(1, version, client, tor, linked, filters=filters)
-    return replace(config, originated=(*config.originated, services))
+    inside = (pattern(ip_network("10.1.0.0/16")), pattern(ip_network("0.0.0.0/0"), 0, 0))
+    guarded = PrefixSet(name="guarded4", family=Family.IPV4, patterns=inside, comment="Not from outside")
+    refused = Term(accept=False, prefixes=inside, prefix_set="guarded4")
+    filters = tuple(
+        replace(each, terms=(refused, *each.terms)) if each.name == "tor1_in4" else each for each in filters
+    )
+    config = node_config(1, version, client, tor, linked, unnumbered, filters=filters)
+    return replace(config, prefix_sets=(guarded,), originated=(*config.originated, services))
 
 
 CONFIGS = {

@@ -41,7 +41,8 @@ class Pod:
         volumes = folder / "volumes"
         for volume in POD["volumes"]:
             (volumes / volume["name"]).mkdir(parents=True)
-        token = apiserver.service_account_token(DAEMONSET["metadata"]["namespace"], POD["serviceAccountName"])
+        account = (DAEMONSET["metadata"]["namespace"], POD["serviceAccountName"])
+        token = apiserver.service_account_token(*account, node=node)
         (volumes / "token/token").write_text(token)
         (volumes / "token/ca.crt").write_bytes(apiserver.authority.read_bytes())
         self._write_settings("1", settings())
@@ -104,7 +105,7 @@ class Pod:
             "PATH": f"{ROOT / '.venv/bin'}:/usr/sbin:/usr/bin:/sbin:/bin",
             "KUBERNETES_SERVICE_HOST": self._host,
             "KUBERNETES_SERVICE_PORT": str(self._port),
-            **{item["name"]: self.node for item in container.get("env", ())},
+            **{item["name"]: item.get("value", self.node) for item in container.get("env", ())},
         }
         with (self.folder / f"{container['name']}.log").open("ab") as log:
             return subprocess.Popen(

@@ -38,6 +38,11 @@ class Place:
         return read_inventory(self.runtime_dir) or Inventory(node=self.node, digest="", version=(), router_id="")
 
     @property
+    def has_birdctl(self) -> bool:
+        """An agent was started here, or a configuration committed."""
+        return inventory.path(self.runtime_dir).exists() or control.socket_path(self.runtime_dir).exists()
+
+    @property
     def has_bird(self) -> bool:
         """A BIRD was here at least once."""
         return self.bird_socket.exists() or inventory.path(self.runtime_dir).exists()
@@ -81,7 +86,7 @@ def of_lab(lab: str, runtime_dir: Path) -> tuple[Place, ...]:
         )
         for node in record.nodes(lab, runtime_dir)
     )
-    return tuple(place for place in places if place.has_bird or control.socket_path(place.runtime_dir).exists())
+    return tuple(place for place in places if place.has_bird or place.has_birdctl)
 
 
 def named(places: Sequence[Place], nodes: Sequence[str]) -> tuple[Place, ...]:

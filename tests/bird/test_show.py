@@ -255,7 +255,7 @@ def test_advertisements_as_a_table(scene: Scene) -> None:
         ["NODE", "PREFIX", "SOURCE", "ORIGIN", "ADVERTISED-TO", "WITHHELD"],
         ["n1", "10.1.1.0/24", "pod", "Node n1", "n2,tor1", "tor2"],
         ["n1", SERVICE, "clusterIP", "Service web", "tor1", "tor2"],
-        ["n1", "fd01:1::/64", "pod", "Node n1", "n2", "tor1,tor2"],
+        ["n1", "fd01:1::/64", "pod", "Node n1", "n2", "-"],
     ]
 
 
@@ -271,14 +271,14 @@ def test_advertisements_as_json_say_why_a_peer_has_it_not(scene: Scene) -> None:
         "withheld": [{"peer": "tor2", "reason": found[SERVICE]["withheld"][0]["reason"]}],
     }
     assert _steady(found[SERVICE]["withheld"][0]["reason"]) == "its session is Connect"
-    reasons = {item["peer"]: item["reason"] for item in found["fd01:1::/64"]["withheld"]}
-    assert reasons["tor1"] == "the session does not carry this family"
+    assert "withheld" not in found["fd01:1::/64"], "no other session carries IPv6"
 
 
 def test_advertisements_wide_say_why(scene: Scene) -> None:
-    headers, *rows = scene.says("show", "advertisements", "-o", "wide").splitlines()
+    headers, pods, service, six = scene.says("show", "advertisements", "-o", "wide").splitlines()
     assert headers.split()[-2:] == ["PROTOCOL", "REASON"]
-    assert all("its session is Connect" in _steady(row) for row in rows)
+    assert all("its session is Connect" in _steady(row) for row in (pods, service))
+    assert six.split()[-2:] == ["pods6", "-"]
 
 
 def test_bfd_sessions(scene: Scene) -> None:
@@ -384,6 +384,10 @@ def test_a_route_between_nodes_is_not_passed_on_to_nodes(scene: Scene) -> None:
     lines = explained(scene, "10.1.2.0/24")
     assert "tor1 | no | was not sent it: no term of filter tor1_out4 takes it" in lines
     assert "n2 | no | was not sent it: it came from there" in lines
+
+
+def test_a_session_without_the_family_is_explained(scene: Scene) -> None:
+    assert "tor1 | no | was not sent it: the session does not carry IPv6" in explained(scene, "fd01:2::/64")
 
 
 def test_an_explanation_as_json(scene: Scene) -> None:

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     settings = Settings.load(args, os.environ)
     named = settings.manifests or settings.kubeconfig or "KUBERNETES_SERVICE_HOST" in os.environ
     args.all_nodes = args.all_nodes or bool(named)
-    return show.run(args, VIEW, show.Reader(read, of_source))
+    return show.run(args, VIEW, show.Reader(read, of_source, only_ours=True))
 
 
 def read(place: Place) -> list[NodeSummary]:

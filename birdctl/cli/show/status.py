@@ -77,7 +77,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    return show.run(args, VIEW, show.Reader(read, of_cluster, shortfall=_shortfall, on=itemgetter("node")))
+    return show.run(
+        args, VIEW, show.Reader(read, of_cluster, only_ours=True, shortfall=_shortfall, on=itemgetter("node"))
+    )
 
 
 def of_cluster(settings: Settings) -> list[Status]:

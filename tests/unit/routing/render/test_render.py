@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sys
 import time
@@ -147,6 +148,19 @@ def test_a_rendered_text_does_not_show_its_passwords() -> None:
     rendered = render(everything(V2_0))
     assert "it's secret" in rendered.text
     assert "secret" not in repr(rendered)
+
+
+def test_the_digest_changes_with_a_password() -> None:
+    one, two = (render(with_session(subject(V2_0), password=Secret(text))) for text in ("one", "two"))
+    assert one.digest != two.digest
+
+
+def test_no_plain_hash_of_the_text_gives_a_password_away() -> None:
+    """Whoever reads the digest can guess the text: a guessed password must cost more than a hash."""
+    rendered = render(with_session(subject(V2_0), password=Secret("weak")))
+    body = rendered.text.partition("\n\n")[2]
+    assert 'password "weak";' in body
+    assert hashlib.sha256(body.encode()).hexdigest()[:16] != rendered.digest
 
 
 @pytest.mark.parametrize("evil", ['a"; disabled; #', "two\nlines", "null\0byte"])

@@ -5,6 +5,8 @@ FROM debian:trixie-slim AS build
 RUN apt-get update && apt-get install -y --no-install-recommends python3-venv
 COPY . /src
 RUN python3 -m venv /opt/birdctl && /opt/birdctl/bin/pip install --no-cache-dir --compile /src
+# Compiles the templates too: the agent cannot write into its image.
+RUN /opt/birdctl/bin/birdctl render --manifests /src/containerlab/full-mesh/manifests --all-nodes --output-dir /tmp
 
 FROM debian:trixie-slim AS agent
 RUN apt-get update && apt-get install -y --no-install-recommends python3 && rm -rf /var/lib/apt/lists/*

@@ -30,7 +30,6 @@ class Kind(Generic[T]):
     show: Callable[[T], str] = str
     many: bool = False
     secret: bool = False
-    choices: tuple[str, ...] = ()
 
 
 def parse_duration(text: str) -> float:
@@ -130,7 +129,7 @@ def one_of(*words: str) -> Kind[str]:
             raise ValueError
         return text.lower()
 
-    return Kind(placeholder="|".join(words), expected=f"one of {', '.join(words)}", parse=parse, choices=words)
+    return Kind(placeholder="|".join(words), expected=f"one of {', '.join(words)}", parse=parse)
 
 
 def _parse_file(text: str) -> Path | None:
@@ -146,7 +145,6 @@ BOOLEAN: Kind[bool] = Kind(
     expected="true or false",
     parse=_parse_boolean,
     show=lambda value: str(value).lower(),
-    choices=("true", "false"),
 )
 DURATION: Kind[float] = Kind(
     placeholder="DURATION", expected="a duration as 90s, 5m, 1h30m or 300ms", parse=parse_duration, show=show_duration

@@ -6,8 +6,10 @@ The subject is node 1 with two sessions to one neighbour: iBGP `node_n2` of both
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
+
+from msgspec.structs import replace
 
 from birdctl.addresses import Family
 from birdctl.routing.impact import Effect

@@ -5,9 +5,10 @@ Node N has 10.0.0.N and fd00::N, router ID 10.0.0.N, the pods 10.1.N.0/24 and fd
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import Any
+
+from msgspec.structs import replace
 
 from birdctl.addresses import Family, Prefix
 from birdctl.routing.model import (
@@ -34,7 +35,9 @@ def pods(node: int, family: Family) -> Prefix:
 def pattern(prefix: Prefix, min_length: int | None = None, max_length: int | None = None) -> PrefixPattern:
     """The prefix and everything inside it, unless lengths say otherwise."""
     return PrefixPattern(
-        prefix=prefix, min_length=min_length or prefix.prefixlen, max_length=max_length or prefix.max_prefixlen
+        prefix=prefix,
+        min_length=prefix.prefixlen if min_length is None else min_length,
+        max_length=prefix.max_prefixlen if max_length is None else max_length,
     )
 
 

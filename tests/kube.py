@@ -120,9 +120,11 @@ class KubeApiServer:
         )
         return path
 
-    def service_account_token(self, namespace: str, name: str) -> str:
+    def service_account_token(self, namespace: str, name: str, *, node: str = "") -> str:
+        """A token as kubelet asks for it, of a pod on `node` if that is given."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
-        return str(json.loads(self.client.request("POST", path, {"spec": {}}))["status"]["token"])
+        bound = {"boundObjectRef": {"apiVersion": "v1", "kind": "Node", "name": node}} if node else {}
+        return str(json.loads(self.client.request("POST", path, {"spec": bound}))["status"]["token"])
 
     def apply(self, *documents: Document) -> None:
         """Server-side apply as the administrator, `status` included. Raises ApiRefused."""
@@ -132,6 +134,8 @@ class KubeApiServer:
             self.client.request("PATCH", path, document, APPLY_PATCH, query=query)
             if "status" in document:
                 self.client.request("PATCH", f"{path}/status", document, APPLY_PATCH, query=query)
+            if document["kind"] == "CustomResourceDefinition":
+                eventually(lambda spec=document["spec"]: self._serves(spec), 30)
 
     def delete(self, *documents: Document) -> None:
         for document in documents:
@@ -144,6 +148,13 @@ class KubeApiServer:
         resource = eventually(lambda: self._resource(root, kind), 15)
         namespace = f"namespaces/{metadata.get('namespace', 'default')}/" if resource["namespaced"] else ""
         return f"{root}/{namespace}{resource['name']}/{metadata['name']}"
+
+    def _serves(self, spec: Mapping[str, Any]) -> bool:
+        try:
+            path = f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}"
+            return bool(self.client.request("GET", path))
+        except BackendError as error:
+            raise AssertionError(str(error)) from None
 
     def _resource(self, root: str, kind: str) -> dict[str, Any]:
         try:

@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from tests.bird.daemon import Namespace
 from tests.kube import ROOT, KubeApiServer, manifests
 
 DAEMONSET = next(item for item in manifests() if item["kind"] == "DaemonSet")
@@ -32,7 +33,7 @@ _CLONE_NEWNET = 0x40000000
 class Pod:
     """The DaemonSet's pod on one node; its containers are started by name."""
 
-    def __init__(self, node: str, namespace: str, folder: Path, apiserver: KubeApiServer) -> None:
+    def __init__(self, node: str, namespace: Namespace, folder: Path, apiserver: KubeApiServer) -> None:
         self.node = node
         self.namespace = namespace
         self.folder = folder
@@ -41,11 +42,12 @@ class Pod:
         volumes = folder / "volumes"
         for volume in POD["volumes"]:
             (volumes / volume["name"]).mkdir(parents=True)
-        token = apiserver.service_account_token(DAEMONSET["metadata"]["namespace"], POD["serviceAccountName"])
+        account = (DAEMONSET["metadata"]["namespace"], POD["serviceAccountName"])
+        token = apiserver.service_account_token(*account, node=node)
         (volumes / "token/token").write_text(token)
         (volumes / "token/ca.crt").write_bytes(apiserver.authority.read_bytes())
         self._write_settings("1", settings())
-        _in(namespace, "ip", "address", "add", f"{self._host}/32", "dev", "lo")
+        namespace.run(f"ip address add {self._host}/32 dev lo")
         self._relay = Relay(namespace, (self._host, self._port), (apiserver.address, apiserver.port))
 
     def start(self, name: str) -> None:
@@ -72,7 +74,7 @@ class Pod:
             return self._run(CONTAINERS[name], what["exec"]["command"]).wait(what["timeoutSeconds"]) == 0
         ports = {port["name"]: port["containerPort"] for port in CONTAINERS[name]["ports"]}
         url = f"http://127.0.0.1:{ports[what['httpGet']['port']]}{what['httpGet']['path']}"
-        command = ["ip", "netns", "exec", self.namespace, "curl", "-sf", "-o", "/dev/null", "--max-time", "5", url]
+        command = self.namespace.command("curl", "-sf", "-o", "/dev/null", "--max-time", "5", url)
         return subprocess.run(command, check=False).returncode == 0
 
     def write_settings(self, version: str, **changes: object) -> None:
@@ -104,15 +106,14 @@ class Pod:
             "PATH": f"{ROOT / '.venv/bin'}:/usr/sbin:/usr/bin:/sbin:/bin",
             "KUBERNETES_SERVICE_HOST": self._host,
             "KUBERNETES_SERVICE_PORT": str(self._port),
-            **{item["name"]: self.node for item in container.get("env", ())},
+            **{item["name"]: item.get("value", self.node) for item in container.get("env", ())},
         }
         with (self.folder / f"{container['name']}.log").open("ab") as log:
-            return subprocess.Popen(
-                ["ip", "netns", "exec", self.namespace, "sh", "-euc", script], env=environment, stdout=log, stderr=log
-            )
+            inside = self.namespace.command("unshare", "--mount", "sh", "-euc", script)
+            return subprocess.Popen(inside, env=environment, stdout=log, stderr=log)
 
     def _mounts(self, container: Mapping[str, Any]) -> list[str]:
-        """Volumes, and a read-only root, in the mount namespace that `ip netns exec` makes."""
+        """Volumes, and a read-only root, in a mount namespace of its own."""
         own = self.folder / "layers" / container["name"]
         lines = ["mount -t tmpfs none /run"]
         for top in ("/etc", "/usr/share"):
@@ -142,14 +143,10 @@ def _limits(container: Mapping[str, Any]) -> list[str]:
     return ["setpriv", "--pdeathsig", "KILL", "--no-new-privs", f"--bounding-set={bounding}", "--inh-caps=-all", "--"]
 
 
-def _in(namespace: str, *command: str) -> None:
-    subprocess.run(["ip", "netns", "exec", namespace, *command], check=True, capture_output=True)
-
-
 class Relay:
     """Connections to an address inside a namespace, passed on to one outside of it."""
 
-    def __init__(self, namespace: str, inside: tuple[str, int], outside: tuple[str, int]) -> None:
+    def __init__(self, namespace: Namespace, inside: tuple[str, int], outside: tuple[str, int]) -> None:
         self._outside = outside
         self._listener = _listener_in(namespace, inside)
         threading.Thread(target=self._serve, daemon=True).start()
@@ -174,12 +171,12 @@ class Relay:
             back.join()
 
 
-def _listener_in(namespace: str, address: tuple[str, int]) -> socket.socket:
+def _listener_in(namespace: Namespace, address: tuple[str, int]) -> socket.socket:
     """A listening socket of the namespace; only the thread that makes it enters there."""
     made: list[socket.socket] = []
 
     def make() -> None:
-        with Path("/run/netns", namespace).open() as file:
+        with namespace._path.open() as file:
             assert ctypes.CDLL(None).setns(file.fileno(), _CLONE_NEWNET) == 0
         made.append(socket.create_server(address))
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
-import os
 import signal
 import subprocess
 import tempfile
@@ -14,44 +12,40 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from birdctl.errors import Unavailable
 from birdctl.routing.bird import BirdSocket
 from birdctl.routing.protocol import Reply
 from birdctl.routing.readback import clock, sessions
 from birdctl.routing.state import SessionState
+from tests.bird.daemon import Bird, Namespace
 from tests.birds import BirdProgram
-from tests.polling import eventually
-
-_numbers = itertools.count()
 
 
 class Router:
     """A network namespace with forwarding on, and at most one BIRD in it. Gone when the context ends."""
 
     def __init__(self, bird: BirdProgram) -> None:
-        self.bird = bird
-        self.namespace = f"birdctl-{os.getpid()}-{next(_numbers)}"
         self._folder = tempfile.TemporaryDirectory(prefix="birdctl-")
         self.folder = Path(self._folder.name)
-        self.socket = self.folder / "bird.ctl"
-        self.config = self.folder / "bird.conf"
-        self.log = self.folder / "bird.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self.space = Namespace()
+        self.daemon = Bird(bird, self.space, self.folder)
+        self.socket = self.daemon.socket
+
+    @property
+    def bird(self) -> BirdProgram:
+        return self.daemon.program
 
     def __enter__(self) -> Self:
-        _run("ip", "netns", "add", self.namespace)
-        self.run("ip", "link", "set", "lo", "up")
         self.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
         self.run("sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.kill()
-        _run("ip", "netns", "del", self.namespace)
+        self.space.close()
         self._folder.cleanup()
 
     def run(self, *command: str) -> str:
-        return _run("ip", "netns", "exec", self.namespace, *command)
+        return self.space.run(" ".join(command))
 
     def ip(self, *arguments: str) -> Any:
         """`ip -j`, decoded."""
@@ -59,8 +53,8 @@ class Router:
 
     def connect(self, interface: str, other: Router, other_interface: str) -> None:
         """A cable between two routers."""
-        peer = ("peer", "name", other_interface, "netns", other.namespace)
-        _run("ip", "link", "add", interface, "netns", self.namespace, "type", "veth", *peer)
+        holder = str(other.space._holder.pid)
+        self.run("ip", "link", "add", interface, "type", "veth", "peer", "name", other_interface, "netns", holder)
         self.run("ip", "link", "set", interface, "up")
         other.run("ip", "link", "set", other_interface, "up")
 
@@ -69,35 +63,20 @@ class Router:
             self.run("ip", "address", "add", each, "dev", interface, *(("nodad",) if ":" in each else ()))
 
     def pings(self, address: str, source: str) -> bool:
-        command = ["ip", "netns", "exec", self.namespace, "ping", "-c1", "-W1", "-I", source, address]
+        command = self.space.command("ping", "-c1", "-W1", "-I", source, address)
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     def start(self, text: str, *arguments: str) -> None:
         """BIRD with this configuration, ready for commands."""
-        self.config.write_text(text)
-        command = (*self.bird.command, "-f", "-c", str(self.config), "-s", str(self.socket), *arguments)
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(["ip", "netns", "exec", self.namespace, *command], stdout=log, stderr=log)
-        eventually(self._ready)
-
-    def _ready(self) -> bool:
-        assert self._process
-        assert self._process.poll() is None, self.log.read_text()
-        with contextlib.suppress(Unavailable), contextlib.closing(BirdSocket(self.socket)):
-            return True
-        return False
+        self.daemon.start(text, *arguments)
 
     def kill(self) -> None:
         """BIRD ends at once and says goodbye to nobody."""
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        self.daemon.kill()
 
     def pause(self) -> None:
         """BIRD says nothing any more, and its connections stay open."""
-        assert self._process
-        self._process.send_signal(signal.SIGSTOP)
+        self.daemon.send_signal(signal.SIGSTOP)
 
     def ask(self, command: str) -> Reply:
         with BirdSocket(self.socket, restrict=False) as connection:
@@ -107,7 +86,7 @@ class Router:
         return "\n".join(line.text for line in self.ask(command).lines)
 
     def configure(self, text: str) -> None:
-        self.config.write_text(text)
+        self.daemon.config.write_text(text)
         self.ask("configure")
 
     def sessions(self) -> dict[str, SessionState]:
@@ -142,9 +121,3 @@ def routers(*birds: BirdProgram) -> Iterator[list[Router]]:
     """One router per given BIRD."""
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(Router(each)) for each in birds]
-
-
-def _run(*command: str) -> str:
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, f"{' '.join(command)}: {result.stderr}"
-    return result.stdout

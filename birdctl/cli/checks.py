@@ -27,7 +27,7 @@ OLDEST_BIRD = (2, 0, 12)
 SECURITY_FIXES = ((2, 17, 6), (2, 18, 3), (2, 19, 2), (3, 1, 8), (3, 2, 3), (3, 3, 2))
 _AFTER_ALL = {2: (2, 20), 3: (3, 4)}  # the first branches that began with the fixes
 
-_NET = Path("/proc/sys/net")
+PROC = Path("/proc")
 _TCP_MD5SIG = 14  # linux/tcp.h
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp
@@ -79,7 +79,7 @@ def kernel(settings: Settings) -> Iterator[Check]:
 def sysctl(name: str) -> str | None:
     """The value of a `net.` setting; None where the kernel does not have it."""
     try:
-        return Path("/proc/sys", *name.split(".")).read_text().strip()
+        return PROC.joinpath("sys", *name.split(".")).read_text().strip()
     except OSError:
         return None
 
@@ -94,7 +94,7 @@ def forwarding(check: str, name: str) -> Check:
 def reverse_path_filter() -> Check:
     strict = [
         path.parent.name
-        for path in sorted(_NET.glob("ipv4/conf/*/rp_filter"))
+        for path in sorted(PROC.glob("sys/net/ipv4/conf/*/rp_filter"))
         if path.read_text().strip() == "1" and path.parent.name not in ("default", "lo")
     ]
     if not strict:
@@ -174,7 +174,7 @@ def files(settings: Settings) -> Iterator[Check]:
 
 
 def _is_mount(path: Path) -> bool:
-    points = (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    points = (line.split()[4] for line in (PROC / "self/mountinfo").read_text().splitlines())
     return str(path.resolve()) in points
 
 
@@ -238,7 +238,7 @@ def port(number: int, bird_socket: Path) -> Check:
 
 def _listening(number: int) -> Iterator[str]:
     for name in ("tcp", "tcp6"):
-        table = Path("/proc/net", name)
+        table = PROC / "net" / name
         for line in table.read_text().splitlines()[1:] if table.exists() else ():
             fields = line.split()
             if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == number:
@@ -248,7 +248,7 @@ def _listening(number: int) -> Iterator[str]:
 def _owners(inodes: set[str]) -> Iterator[tuple[int, str]]:
     """The processes, with their names, that hold one of these sockets."""
     links = {f"socket:[{inode}]" for inode in inodes}
-    for process in Path("/proc").iterdir():
+    for process in PROC.iterdir():
         if not process.name.isdecimal():
             continue
         try:

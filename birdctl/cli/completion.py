@@ -31,10 +31,9 @@ def run(args: argparse.Namespace) -> int:
 
 def flags(command: Command) -> tuple[Flag, ...]:
     """Every flag of one verb."""
-    from birdctl.cli.parser import build  # noqa: PLC0415 - it loads every verb's module
+    from birdctl.cli.parser import actions, build  # noqa: PLC0415 - it loads every verb's module
 
-    parser, _ = build(command)
-    return tuple(_flag(action) for action in parser._actions if action.option_strings)  # noqa: SLF001 - argparse shows them nowhere else
+    return tuple(_flag(action) for action in actions(build(command)[0], flags=True))
 
 
 def _flag(action: argparse.Action) -> Flag:

@@ -89,7 +89,23 @@ def build(command: Command) -> tuple[Parser, ModuleType]:
     parser = Parser(f"birdctl {command.name}", description)
     module.arguments(parser)
     add_settings(parser, GLOBAL)
+    parser.usage = usage(parser)
     return parser, module
+
+
+def usage(parser: argparse.ArgumentParser) -> str:
+    """`birdctl VERB ARGUMENTS [flags]`: the flags are listed below it."""
+    return " ".join([parser.prog, *(placeholder(action) for action in actions(parser, flags=False)), "[flags]"])
+
+
+def actions(parser: argparse.ArgumentParser, *, flags: bool) -> list[argparse.Action]:
+    """The flags of a parser, or its positional arguments."""
+    return [action for action in parser._actions if bool(action.option_strings) is flags]  # noqa: SLF001 - the only way
+
+
+def placeholder(action: argparse.Action) -> str:
+    """What stands for the value of a flag or argument."""
+    return str(action.metavar or "|".join(map(str, action.choices or ())) or action.dest.upper())
 
 
 def root() -> Parser:

@@ -38,6 +38,11 @@ class Place:
         return read_inventory(self.runtime_dir) or Inventory(node=self.node, digest="", version=(), router_id="")
 
     @property
+    def has_birdctl(self) -> bool:
+        """An agent was started here, or a configuration committed."""
+        return inventory.path(self.runtime_dir).exists() or control.socket_path(self.runtime_dir).exists()
+
+    @property
     def has_bird(self) -> bool:
         """A BIRD was here at least once."""
         return self.bird_socket.exists() or inventory.path(self.runtime_dir).exists()
@@ -71,10 +76,6 @@ def of_lab(lab: str, runtime_dir: Path) -> tuple[Place, ...]:
     """The nodes of a running lab on which birdctl or BIRD was started. Raises InputError for an unknown lab."""
     from birdctl.lab import record  # noqa: PLC0415 - only a lab pays for it
 
-    found = record.nodes(lab, runtime_dir)
-    if not found:
-        known = ", ".join(record.labs(runtime_dir))
-        raise InputError("--lab", "", f"there is no lab {lab!r}; " + (f"known are {known}" if known else "none is up"))
     places = (
         Place(
             node=node.name,
@@ -83,9 +84,9 @@ def of_lab(lab: str, runtime_dir: Path) -> tuple[Place, ...]:
             bird_config=node.bird_config,
             netns=node.netns,
         )
-        for node in found
+        for node in record.nodes(lab, runtime_dir)
     )
-    return tuple(place for place in places if place.has_bird or control.socket_path(place.runtime_dir).exists())
+    return tuple(place for place in places if place.has_bird or place.has_birdctl)
 
 
 def named(places: Sequence[Place], nodes: Sequence[str]) -> tuple[Place, ...]:

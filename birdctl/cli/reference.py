@@ -5,7 +5,6 @@ Each table stands between `<!-- NAME -->` and `<!-- /NAME -->`; a test compares.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from birdctl import settings
 from birdctl.cli.commands import COMMANDS, Command
-from birdctl.cli.parser import build
+from birdctl.cli.parser import actions, build, placeholder
 
 Row = tuple[str, ...]
 
@@ -70,25 +69,14 @@ def _rows(group: tuple[Command, ...]) -> Iterator[Row]:
         yield f"`birdctl {_usage(command)}`", command.summary, ", ".join(own)
 
 
-def _actions(command: Command) -> list[argparse.Action]:
-    return build(command)[0]._actions  # noqa: SLF001 - argparse shows them nowhere else
-
-
 def _usage(command: Command) -> str:
-    positional = (action for action in _actions(command) if not action.option_strings)
-    return " ".join([command.name, *(_placeholder(action) for action in positional)])
+    return " ".join([command.name, *map(placeholder, actions(build(command)[0], flags=False))])
 
 
 def _flags(command: Command) -> list[str]:
     known = {"help", *(entry.field for entry in settings.table())}
-    actions = (action for action in _actions(command) if action.option_strings and action.dest not in known)
-    return [
-        f"`{action.option_strings[-1]}{'' if action.nargs == 0 else f' {_placeholder(action)}'}`" for action in actions
-    ]
-
-
-def _placeholder(action: argparse.Action) -> str:
-    return str(action.metavar or "|".join(map(str, action.choices or ())) or action.dest.upper())
+    own = (action for action in actions(build(command)[0], flags=True) if action.dest not in known)
+    return [f"`{action.option_strings[-1]}{'' if action.nargs == 0 else f' {placeholder(action)}'}`" for action in own]
 
 
 def _table(headers: Row, rows: Iterable[Row]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 
 from birdctl.cluster.apiclient import ApiClient
 from birdctl.cluster.bgp import BGPPeer
+from birdctl.cluster.contact import Contact
 from birdctl.cluster.events import Changed, Event, Replaced
 from birdctl.cluster.feed import NOT_FOUND, Feed, read_list
 from birdctl.cluster.objects import EndpointSlice, Node, Object, Pod, Secret
@@ -33,11 +34,14 @@ class ApiServerSource:
     ) -> None:
         self.types = tuple(types)
         self._emit: Emit = lambda _: None
+        self._contact = Contact()
         self._feeds = tuple(
-            Feed(client, type_, self._forward, _selector(type_, node)) for type_ in types if type_ is not Secret
+            Feed(client, self._contact, type_, self._forward, selector=_selector(type_, node))
+            for type_ in types
+            if type_ is not Secret
         )
         node_of_peers = node if Node in self.types else ""
-        self._secrets = ReferencedSecrets(client, node_of_peers, namespace, self._send)
+        self._secrets = ReferencedSecrets(client, self._contact, node_of_peers, namespace, self._send)
 
     @property
     def healthy(self) -> bool:
@@ -45,7 +49,7 @@ class ApiServerSource:
 
     @property
     def error(self) -> str:
-        return next((feed.error for feed in self._all_feeds() if feed.error), "")
+        return self._contact.error
 
     def start(self, emit: Emit) -> None:
         self._emit = emit
@@ -59,14 +63,11 @@ class ApiServerSource:
                 feed.wait_listed(list_asked, ANSWER_WITHIN)
 
     def stop(self) -> None:
-        feeds = self._all_feeds()
+        feeds = (*self._feeds, *self._secrets.feeds())
         for feed in feeds:
             feed.stop()
         for feed in feeds:
             feed.join()
-
-    def _all_feeds(self) -> tuple[Feed, ...]:
-        return (*self._feeds, *self._secrets.feeds())
 
     def _send(self, event: Event) -> None:
         self._emit(event)

@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from birdctl.cluster.apiclient import JSON, METADATA_ONLY, ApiClient, Watch, path_of
+from birdctl.cluster.contact import Contact
 from birdctl.cluster.decode import decode_json
 from birdctl.cluster.events import Changed, Deleted, Event, Rejected, Replaced
 from birdctl.cluster.objects import Namespace, Object
@@ -27,6 +28,8 @@ PAGE = 500
 """Objects per answer of a list."""
 FIRST_WAIT, LONGEST_WAIT = 0.25, 15.0
 """Seconds between two attempts."""
+JOIN_TIME = 1.0
+"""Seconds that the end of a thread is waited for."""
 ABSENT_WAIT = 30.0
 """Seconds between two looks for a kind that the server does not serve."""
 LIST_TIME = 30.0
@@ -108,19 +111,22 @@ def _accept(type_: type[Object]) -> str:
 
 
 class Feed:
-    """Emits one Replaced, then what changes; `error` is why it is out of contact, empty when it is in contact."""
+    """Emits one Replaced, then what changes; tells `contact` when it cannot, under `name`."""
 
     def __init__(
         self,
         client: ApiClient,
+        contact: Contact,
         type_: type[Object],
         emit: Callable[[Event], None],
+        *,
         selector: Mapping[str, str],
         namespace: str = "",
     ) -> None:
         self.type = type_
-        self.error = ""
+        self.name = " ".join((type_.plural, *selector.values()))
         self._client = client
+        self._contact = contact
         self._emit = emit
         self._selector = dict(selector)
         self._namespace = namespace
@@ -133,18 +139,21 @@ class Feed:
         self._served = True
         self._stopped = False
         self._watch: Watch | None = None
-        self._thread = threading.Thread(target=self._run, name=f"watch {type_.plural}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"watch {self.name}", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
+        """Emits nothing any more."""
         with self._changed:
             self._stopped = True
             self._interrupt()
+        self._contact.forget(self.name)
 
     def join(self) -> None:
-        self._thread.join()
+        """Waits for the thread, but not for a server that does not answer."""
+        self._thread.join(JOIN_TIME)
 
     def relist(self) -> Asked:
         """Ask for a new list; what to give to `wait_listed`."""
@@ -159,7 +168,7 @@ class Feed:
         with self._changed:
             self._changed.wait_for(lambda: self._listed >= number or self._failures > failures, timeout)
             if self._listed < number:
-                raise Unavailable(self.error or f"{self.type.plural}: no answer within {timeout:.0f} s")
+                raise Unavailable(self._contact.error or f"{self.name}: no answer within {timeout:.0f} s")
 
     def _interrupt(self) -> None:
         self._changed.notify_all()
@@ -177,23 +186,22 @@ class Feed:
             except (BackendError, msgspec.DecodeError) as error:
                 self._failed(error)
             except Exception as error:  # a bug must not end the only thread that knows of changes
-                log.exception("watch of %s", self.type.plural)
+                log.exception("watching %s", self.name)
                 self._failed(error)
 
     def _refused(self, error: ApiRefused) -> None:
         if error.status == GONE:
             self._version = ""
-            self._pause(0)
+            self._pause(FIRST_WAIT * random.random())  # noqa: S311 - jitter, no secret
         elif error.status == NOT_FOUND:
             self._absent()
         else:
             self._failed(error)
 
     def _failed(self, error: Exception) -> None:
-        if not self._stopped and self._listed >= self._wanted_list and not self.error:
-            log.warning("watch of %s interrupted: %s", self.type.plural, error)
+        if not self._stopped:
+            self._contact.lost(self.name, error)
         with self._changed:
-            self.error = str(error)
             self._failures += 1
             self._changed.notify_all()
         self._pause(self._wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
@@ -214,7 +222,7 @@ class Feed:
             return
         if self._served:
             log.warning("the API server serves no %s: is manifests/ applied?", self.type.plural)
-        self._served = False
+        self._served, self._version = False, ""
         self._emit_list(Replaced(self.type), number)
         self._pause(ABSENT_WAIT)
 
@@ -227,7 +235,7 @@ class Feed:
     def _emit_list(self, replaced: Replaced, number: int) -> None:
         if not self._stopped:
             self._emit(replaced)
-        self.error = ""
+        self._contact.regained(self.name)
         with self._changed:
             self._listed = number
             self._changed.notify_all()
@@ -235,7 +243,7 @@ class Feed:
     def _follow(self) -> None:
         """Watch until the server ends it, or somebody asks for a new list or the end."""
         watch = self._open_watch()
-        self.error = ""
+        self._contact.regained(self.name)
         try:
             self._take_all(watch)
         except Unavailable:
@@ -260,6 +268,8 @@ class Feed:
     def _take_all(self, watch: Watch) -> None:
         heard = False
         for line in watch:
+            if self._stopped:
+                return
             self._take(_watch_event.decode(line))
             heard, self._wait = True, FIRST_WAIT
         if not heard:

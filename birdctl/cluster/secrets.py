@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from birdctl.cluster.apiclient import ApiClient
 from birdctl.cluster.bgp import BGPPeer
+from birdctl.cluster.contact import Contact
 from birdctl.cluster.events import Changed, Deleted, Event, Rejected, Replaced
 from birdctl.cluster.feed import Feed
 from birdctl.cluster.objects import Labels, Node, Secret
@@ -33,8 +34,9 @@ class ReferencedSecrets:
     The first comes when the BGPPeers, the node and every Secret referred to are known.
     """
 
-    def __init__(self, client: ApiClient, node: str, namespace: str, emit: Emit) -> None:
+    def __init__(self, client: ApiClient, contact: Contact, node: str, namespace: str, emit: Emit) -> None:
         self._client = client
+        self._contact = contact
         self._node = node
         self._namespace = namespace
         self._emit = emit
@@ -73,8 +75,11 @@ class ReferencedSecrets:
         self._emit_if_complete()
 
     def _feed(self, name: str) -> Feed:
+        def take(event: Event) -> None:
+            self._take(name, event)
+
         selector = {"fieldSelector": f"metadata.name={name}"}
-        return Feed(self._client, Secret, lambda event: self._take(name, event), selector, self._namespace)
+        return Feed(self._client, self._contact, Secret, take, selector=selector, namespace=self._namespace)
 
     def _take(self, name: str, event: Event) -> None:
         with self._lock:

@@ -62,7 +62,7 @@ def _own(folder: Path, target: Path) -> None:
 
 def _show_program() -> None:
     """Keeps birdctl and its interpreter at their own paths, also when these are below /tmp or /run."""
-    for path in (Path(sys.prefix), Path(birdctl.__file__).parents[1]):
+    for path in sorted({Path(sys.base_prefix), Path(sys.prefix), Path(birdctl.__file__).parents[1]}):
         if not path.exists():
             _mount_point(path, folder=True)
             syscalls.bind(Path(f"{_MACHINE}{path}"), path, read_only=True)

@@ -78,7 +78,7 @@ def write(topology: Topology, runtime_dir: Path) -> None:
             f"lab {topology.name} is up already, or was left half-made: `birdctl lab down {topology.file}` removes it"
         ) from None
     except OSError as error:
-        raise BackendError(f"{home} cannot be made: {error.strerror}") from None
+        raise BackendError(f"{home} cannot be made: {error.strerror} (root is needed)") from None
     for place in places(topology.name, names, runtime_dir).values():
         if place.namespace.exists():
             home.rmdir()

@@ -105,10 +105,19 @@ class Publisher:
         except ApiRefused as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
-            new = {"apiVersion": API_VERSION, "kind": "BGPNodeState", "metadata": {"name": self._node}}
+            metadata = {"name": self._node, "ownerReferences": self._owner()}
+            new = {"apiVersion": API_VERSION, "kind": "BGPNodeState", "metadata": metadata}
             body = self._client.request("POST", path_of(BGPNodeState), new)
         found: dict[str, Any] = msgspec.json.decode(body).get("status", {})
         return found
+
+    def _owner(self) -> list[dict[str, Any]]:
+        """The Node, whose end is its state's end; by a list, because an agent may list Nodes and not get them."""
+        query = {"fieldSelector": f"metadata.name={self._node}"}
+        items = msgspec.json.decode(self._client.request("GET", path_of(Node), query=query))["items"]
+        return [
+            {"apiVersion": "v1", "kind": "Node", "name": self._node, "uid": each["metadata"]["uid"]} for each in items
+        ]
 
 
 _TELLING = ("sight", "inventory", "running", "error", "bird_error", "problems")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+
+import msgspec
 
 from birdctl.errors import BackendError
 from birdctl.observe.peers import peers
@@ -13,8 +14,7 @@ from birdctl.routing.inventory import Inventory
 from birdctl.routing.state import BfdState, BirdStatus, SessionState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class Sight(msgspec.Struct, frozen=True, kw_only=True):
     """`at` is monotonic; `peers` are the sessions under their names."""
 
     status: BirdStatus

@@ -9,17 +9,17 @@ alive       the loop turned lately
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from birdctl.errors import InputError
 from birdctl.observe.sight import Sight
 from birdctl.routing.inventory import Inventory
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class State(msgspec.Struct, frozen=True, kw_only=True):
     """`running` and `desired` are digests; `pending` is how many changes a pass found and did not apply; times of day
     in seconds since the epoch, `heartbeat` on the monotonic clock, `patience` in seconds.
     """
@@ -41,7 +41,7 @@ class State:
     last_sync: float | None = None
     last_sync_seconds: float | None = None
     sight: Sight | None = None
-    heartbeat: float = field(default_factory=time.monotonic)
+    heartbeat: float = msgspec.field(default_factory=time.monotonic)
     patience: float = 60.0
     quorum: float = 0.5
 

@@ -14,9 +14,10 @@ import math
 import select
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from queue import Empty
 from typing import Any, Literal
+
+from msgspec.structs import replace
 
 from birdctl.cluster.source import Source
 from birdctl.cluster.store import Cluster

@@ -6,6 +6,8 @@ asked for, or `{"error": TEXT}`. Only root reaches the socket (mode 0600): no fu
 
 from __future__ import annotations
 
+import fcntl
+import os
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -54,24 +56,37 @@ class ControlServer:
         self._path = socket_path(runtime_dir)
         self._handlers = handlers
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._lock = -1
 
     def start(self) -> None:
-        """Takes the socket over from an agent that died. Raises BackendError when the path cannot be used."""
+        """Takes the socket over from an agent that died. Raises BackendError while one lives, or when the path cannot
+        be used.
+        """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self._path.with_suffix(".lock"), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._path.unlink(missing_ok=True)
             self._socket.bind(str(self._path))
             self._path.chmod(0o600)
             self._socket.listen()
+        except BlockingIOError:
+            self._close()
+            raise BackendError(f"another agent runs and answers on {self._path}") from None
         except OSError as error:
-            self._socket.close()
+            self._close()
             raise BackendError(f"cannot listen on {self._path}: {error.strerror or error}") from None
         threading.Thread(target=self._accept, name="control", daemon=True).start()
 
     def stop(self) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
-        self._socket.close()
         self._path.unlink(missing_ok=True)
+        self._close()
+
+    def _close(self) -> None:
+        self._socket.close()
+        if self._lock >= 0:
+            os.close(self._lock)
 
     def _accept(self) -> None:
         while True:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from birdctl.addresses import Prefix
+from birdctl.errors import InputError
 from birdctl.routing.inventory import Inventory
 from birdctl.routing.model import BirdConfig, Channel, Filter, Originated, PeerType, Term
 
@@ -24,6 +25,23 @@ def refusals(
     if running is not None:
         found = [*_sessions_gone(running, desired, established), *_prefixes_gone(running, desired), *found]
     return tuple(found)
+
+
+def misconfigured(problems: Collection[InputError], lost: Collection[str]) -> tuple[str, ...]:
+    """The reason not to lose Established sessions (`lost`) over a BGPConfiguration that is not understood: without it
+    the settings decide, and with another ASN or topology every session restarts.
+    """
+    faults = [each for each in problems if each.origin.endswith("BGPConfiguration default")]
+    if not faults or not lost:
+        return ()
+    return (f"would interrupt {len(lost)} Established sessions over a fault ({faults[0]})",)
+
+
+def foreign_sessions(digest: str | None, established: Collection[str]) -> tuple[str, ...]:
+    """The reason not to replace a configuration that is not ours (its digest is None) and has sessions up."""
+    if digest is not None or not established:
+        return ()
+    return (f"BIRD runs somebody else's configuration with {len(established)} sessions Established",)
 
 
 def _sessions_gone(running: Inventory, desired: Inventory, established: Collection[str]) -> list[str]:

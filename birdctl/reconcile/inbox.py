@@ -6,32 +6,30 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any, Literal
+
+import msgspec
 
 from birdctl.cluster.events import Event
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(msgspec.Struct, frozen=True):
     """A change of the cluster; `at` monotonic."""
 
     event: Event
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """Somebody on the control socket waits for `reply` until a monotonic time."""
 
     what: Literal["sync", "plan"]
     until: float
-    reply: SimpleQueue[Mapping[str, Any]] = field(default_factory=SimpleQueue)
+    reply: SimpleQueue[Mapping[str, Any]] = msgspec.field(default_factory=SimpleQueue)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """Something to do in the loop's thread."""
 
     function: Callable[[], None]

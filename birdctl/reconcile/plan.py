@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from birdctl.errors import InputError, UnsafePlan
 from birdctl.routing.impact import Effect, Impact, OriginatedPrefix, SessionImpact
@@ -14,8 +15,7 @@ _LISTED = 20
 """How many names of a group, and prefixes of a kind, the text shows; the document holds all."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """From the configuration that runs (its digest, None when it is not ours) to the desired one.
 
     `impact` is None when that is what runs already. `names` are the peers of protocols; `problems` the objects left
@@ -26,7 +26,7 @@ class Plan:
     running: str | None
     desired: str
     impact: Impact | None = None
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = msgspec.field(default_factory=dict)
     problems: tuple[InputError, ...] = ()
     refusals: tuple[str, ...] = ()
 

@@ -6,7 +6,9 @@ The agent makes one after another over a cluster that changes, `apply` and `plan
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from birdctl.cluster.store import Cluster, Key
 from birdctl.reconcile import guards, rollback
@@ -23,8 +25,7 @@ from birdctl.routing.state import BirdStatus
 from birdctl.settings import Settings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """A plan and what it takes to carry it out. `recheck_at`: when time alone changes the intent (seconds, epoch)."""
 
     plan: Plan
@@ -33,8 +34,7 @@ class Prepared:
     recheck_at: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(msgspec.Struct, frozen=True, kw_only=True):
     """A pass that went through: BIRD was read back and runs `plan.desired`."""
 
     plan: Plan
@@ -113,13 +113,17 @@ class Reconciler:
         known = inventories.read(self._settings.runtime_dir)
         running = known if known and known.digest == status.digest else None
         before = running.sessions if running else {}
+        up = self._established()
+        found = impact(self.backend.running_text(), rendered.text, status.version)
         return replace(
             plan,
-            impact=impact(self.backend.running_text(), rendered.text, status.version),
+            impact=found,
             names={name: each.peer for name, each in {**before, **desired.sessions}.items()},
             refusals=(
+                *guards.foreign_sessions(status.digest, up),
                 *self._rolled_back(rendered.digest),
-                *guards.refusals(running, desired, compiled.config, self._established()),
+                *guards.misconfigured(plan.problems, up & found.interrupted),
+                *guards.refusals(running, desired, compiled.config, up),
             ),
         )
 

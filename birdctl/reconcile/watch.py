@@ -6,8 +6,9 @@ selects on it. A look costs BIRD and the agent well under a millisecond.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from birdctl.errors import BackendError
 from birdctl.routing import readback
@@ -16,8 +17,7 @@ from birdctl.routing.bird import BirdSocket
 _NO_DIGEST = 9001
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Look(msgspec.Struct, frozen=True, kw_only=True):
     """What one look saw: the digest of what runs (None: not ours), and the protocols whose session is Established."""
 
     digest: str | None

@@ -97,7 +97,17 @@ Rules = Mapping[str, Effect]
 # named here restarts the session: BIRD's rule for all that its manual does not name.
 _BGP = dict.fromkeys(
     (
-        *("local", "neighbor", "interface", "strict bind", "multihop", "direct", "ttl security", "passive"),
+        *(
+            "local",
+            "neighbor",
+            "interface",
+            "dynamic name",
+            "strict bind",
+            "multihop",
+            "direct",
+            "ttl security",
+            "passive",
+        ),
         *("authentication", "password", "hold time", "keepalive time", "connect retry time", "connect delay time"),
         *("error wait time", "graceful restart", "graceful restart time", "long lived graceful restart"),
         *("long lived stale time", "rr client", "rr cluster id", "allow local as"),
@@ -110,7 +120,8 @@ _BGP |= {"import": Effect.RELOAD_IN, "export": Effect.RELOAD_OUT, "next hop self
 
 _RULES: Mapping[str, Rules] = {
     "bgp": _BGP,
-    "kernel": {"import": Effect.RELOAD_IN, "export": Effect.RELOAD_OUT, "merge paths": Effect.RELOAD_OUT},
+    "kernel": dict.fromkeys(("persist", "learn", "scan time", "graceful restart", "kernel table"), Effect.RESTART)
+    | {"import": Effect.RELOAD_IN, "export": Effect.RELOAD_OUT, "merge paths": Effect.RELOAD_OUT},
     "pipe": {"import": Effect.RELOAD_IN, "export": Effect.RELOAD_OUT},
     "direct": {},
     "device": {"scan time": Effect.NOTHING},
@@ -192,14 +203,14 @@ class _Comparison:
                 yield Effect.RESTART, f"{channel} {'added' if channel in after else 'removed'}"
                 continue
             yield from _statement_changes(self._rules[kind], channel, before[channel], after[channel])
-            yield from self._symbol_changes(after[channel])
+            yield from self._symbol_changes(channel, after[channel])
 
-    def _symbol_changes(self, statements: Iterable[Statement]) -> Iterator[_Change]:
+    def _symbol_changes(self, channel: str, statements: Iterable[Statement]) -> Iterator[_Change]:
         """Reloads for changed filters that channel statements use without having changed themselves."""
         for statement in statements:
             if used := self._symbols.intersection(statement.words):
                 effect = Effect.RELOAD_IN if statement.words[0] == "import" else Effect.RELOAD_OUT
-                yield effect, f"filter {', '.join(sorted(used))}"
+                yield effect, f"{channel} filter {', '.join(sorted(used))}"
 
 
 def _changed_symbols(old: Mapping[str, str], new: Mapping[str, str]) -> frozenset[str]:
@@ -240,12 +251,12 @@ def _key(rules: Rules, statement: Statement) -> str:
 
 
 def _cause(key: str, old: Statement | None, new: Statement | None) -> str:
-    if old is None or new is None:
-        return f"{key} {'added' if new else 'removed'}"
-    before, after = (str(each).removeprefix(key).strip() for each in (old, new))
+    before, after = (str(each or "").removeprefix(key).strip() for each in (old, new))
     if key == "password" or before == after:
-        return f"{key} changed"
-    return f"{key} {before} -> {after}"
+        before = after = ""
+    if old and new:
+        return f"{key} {before} -> {after}" if before else f"{key} changed"
+    return " ".join(word for word in (key, before, after, "added" if new else "removed") if word)
 
 
 def _combined(effects: Iterable[Effect]) -> Effect:

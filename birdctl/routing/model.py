@@ -8,7 +8,8 @@ channel that uses it.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+import msgspec
 
 from birdctl.addresses import Address, Family, Prefix
 from birdctl.secret import Secret
@@ -42,8 +43,7 @@ class AddPaths(enum.StrEnum):
     BOTH = "on"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timers:
+class Timers(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds."""
 
     hold: int = 90
@@ -51,16 +51,14 @@ class Timers:
     connect_retry: int = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GracefulRestart:
+class GracefulRestart(msgspec.Struct, frozen=True, kw_only=True):
     """RFC 4724, with RFC 9494's long-lived stale time; seconds. `long_lived_stale_time` None: long-lived off."""
 
     restart_time: int = 120
     long_lived_stale_time: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bfd:
+class Bfd(msgspec.Struct, frozen=True, kw_only=True):
     """RFC 5880; intervals in milliseconds."""
 
     min_tx: int = 300
@@ -68,16 +66,14 @@ class Bfd:
     multiplier: int = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
+class Limit(msgspec.Struct, frozen=True, kw_only=True):
     """BIRD's `limit`; `action` is one of warn, block, restart, disable."""
 
     prefixes: int
     action: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Channel:
+class Channel(msgspec.Struct, frozen=True, kw_only=True):
     """One family of a session. `next_hop_address`: what routes of this node carry when the session itself runs over the
     other family (None: the session's local address). `extended_next_hop`: RFC 8950.
     """
@@ -98,8 +94,7 @@ class Channel:
         return tuple(Family) if self.extended_next_hop else (self.family,)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(msgspec.Struct, frozen=True, kw_only=True):
     """One `protocol bgp`. `peer` is the name people use, `origin` the object it came from ("BGPPeer tor1").
 
     Exactly one of `address` and `interface` alone is given: an interface without an address is an unnumbered peer.
@@ -131,8 +126,7 @@ class Session:
     channels: tuple[Channel, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Originated:
+class Originated(msgspec.Struct, frozen=True, kw_only=True):
     """One `protocol static` of blackhole routes: everything this node originates for one purpose and family.
 
     `source` is `pod`, or the address kinds (`clusterIP`, `externalIP`, `loadBalancerIP`) per prefix in `sources`.
@@ -145,8 +139,7 @@ class Originated:
     sources: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrefixPattern:
+class PrefixPattern(msgspec.Struct, frozen=True, kw_only=True):
     """One member of a BIRD prefix set: `prefix{min,max}`."""
 
     prefix: Prefix
@@ -154,8 +147,7 @@ class PrefixPattern:
     max_length: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrefixSet:
+class PrefixSet(msgspec.Struct, frozen=True, kw_only=True):
     """A set that several filters use, defined once under its name. Never empty."""
 
     name: str
@@ -164,8 +156,7 @@ class PrefixSet:
     comment: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attributes:
+class Attributes(msgspec.Struct, frozen=True, kw_only=True):
     """What an accepted route gets on its way out. Communities are pairs and triples of numbers."""
 
     communities: tuple[tuple[int, int], ...] = ()
@@ -175,8 +166,7 @@ class Attributes:
     prepend: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Term:
+class Term(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a filter: when *all* given conditions hold, set `attributes` and accept or reject.
 
     `protocols`: the route comes from one of these originating protocols; `sources`: BIRD route sources
@@ -193,8 +183,7 @@ class Term:
     comment: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """A named BIRD filter of one family; a route that no term takes is rejected."""
 
     name: str
@@ -203,8 +192,7 @@ class Filter:
     origin: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BirdConfig:
+class BirdConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The whole desired configuration of one node's BIRD.
 
     `families` are those the node routes; `version` is the running BIRD's (2, 0, 12). `graceful_restart_wait` seconds.

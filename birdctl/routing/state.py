@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from birdctl.addresses import Address, Family, Prefix
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelState:
+class ChannelState(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of one family of a session. `limit` is the configured import limit; `filtered`, and with it `received`,
     knows of rejected routes only where BIRD keeps them (`import keep filtered`).
     """
@@ -21,8 +20,7 @@ class ChannelState:
     limit: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionState:
+class SessionState(msgspec.Struct, frozen=True, kw_only=True):
     """One BGP protocol as BIRD shows it. `state` is an RFC 4271 word; times in seconds.
 
     `end_of_rib`: the session is Established, its channels are up, and none of them waits for the peer's End-of-RIB.
@@ -46,8 +44,7 @@ class SessionState:
     channels: tuple[ChannelState, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BfdState:
+class BfdState(msgspec.Struct, frozen=True, kw_only=True):
     """One BFD session (RFC 5880). `state` is up, down, init or none; intervals in seconds."""
 
     address: Address
@@ -58,15 +55,13 @@ class BfdState:
     timeout: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NextHop:
+class NextHop(msgspec.Struct, frozen=True, kw_only=True):
     address: Address | None
     interface: str
     weight: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteState:
+class RouteState(msgspec.Struct, frozen=True, kw_only=True):
     """One route of BIRD's tables."""
 
     prefix: Prefix
@@ -83,8 +78,7 @@ class RouteState:
     unreachable: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BirdStatus:
+class BirdStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The daemon. `digest` is what runs (None: not a configuration of ours); `recovering`: graceful restart."""
 
     version: tuple[int, ...]
@@ -93,4 +87,4 @@ class BirdStatus:
     last_reconfiguration: str = ""
     digest: str | None = None
     recovering: bool = False
-    sessions: tuple[SessionState, ...] = field(default=())
+    sessions: tuple[SessionState, ...] = ()

@@ -28,7 +28,7 @@ class Statement:
 def sections(text: str) -> dict[str, str]:
     """The text of every outermost statement, by what stands before its block (`protocol bgp node_n2`) or semicolon.
 
-    Cheap: nothing inside a block is looked at.
+    Cheap: nothing inside a block is looked at. Raises ValueError when its braces do not match.
     """
     found: dict[str, str] = {}
     depth = start = head = 0
@@ -44,6 +44,8 @@ def sections(text: str) -> dict[str, str]:
             if name := _name(text[start : head or token.start()]):
                 found[name] = text[start:end]
             start, head = end, 0
+    if depth:
+        raise ValueError("braces do not match")
     return found
 
 
@@ -72,9 +74,9 @@ def _statements(tokens: Iterator[str], *, outermost: bool = False) -> Iterator[S
                 words = []
             if symbol == "}":
                 if outermost:
-                    raise ValueError("a brace too many")
+                    raise ValueError("braces do not match")
                 return
         else:
             words.append(symbol)
     if not outermost:
-        raise ValueError("a brace is missing")
+        raise ValueError("braces do not match")

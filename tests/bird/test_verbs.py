@@ -50,13 +50,13 @@ class Node:
             "BIRDCTL_MANIFESTS": str(self.manifests),
             "BIRDCTL_RUNTIME_DIR": str(self.router.folder / "run"),
             "BIRDCTL_BIRD_SOCKET": str(self.router.socket),
-            "BIRDCTL_BIRD_CONFIG": str(self.router.config),
+            "BIRDCTL_BIRD_CONFIG": str(self.router.daemon.config),
             "BIRDCTL_METRICS_PORT": "0",
             "BIRDCTL_HEALTH_PORT": "0",
         }
 
     def command(self, *words: str) -> list[str]:
-        return ["ip", "netns", "exec", self.router.namespace, sys.executable, "-m", "birdctl", *words]
+        return self.router.space.command(sys.executable, "-m", "birdctl", *words)
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

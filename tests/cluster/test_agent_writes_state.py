@@ -14,7 +14,8 @@ import pytest
 from birdctl.cluster.apiclient import path_of
 from birdctl.cluster.bgp import BGPNodeState, BGPPeer
 from birdctl.cluster.objects import Node
-from birdctl.errors import ApiRefused
+from birdctl.errors import ApiRefused, InputError
+from birdctl.observe.problems import ProblemReporter
 from tests.agents import AgentNode, converged, node
 from tests.bird.daemon import Namespace
 from tests.kube import KubeApiServer
@@ -80,6 +81,8 @@ def test_an_agent_writes_annotations_and_its_node_state(agent: AgentNode, apiser
     assert status["bird"]["configDigest"] == agent.status()["bird"]["configDigest"]
     conditions = {each["type"]: each["status"] for each in status["conditions"]}
     assert conditions == {"Converged": "True", "Healthy": "False"}
+    (owner,) = read(apiserver, path_of(BGPNodeState, "writer-a"))["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"]) == ("Node", "writer-a")
 
 
 def test_a_deleted_node_state_comes_back(agent: AgentNode, apiserver: KubeApiServer) -> None:
@@ -119,3 +122,28 @@ def test_what_an_agent_writes_on_its_node_does_not_wake_it(agent: AgentNode, api
     generation = agent.ask("sync")["generation"]
     assert generation == 1
     assert agent.log.read_text().count("new: ") == 1
+
+
+def test_of_many_agents_one_reports_an_object_and_takes_it_back(apiserver: KubeApiServer) -> None:
+    wrong = peer("writer-shared", asn=65001, address="192.0.2.9")
+    apiserver.apply(wrong)
+    problem = InputError("BGPPeer writer-shared", "spec.asn", "is reserved")
+    first, second = (ProblemReporter(apiserver.client, name) for name in ("first", "second"))
+    try:
+        for reporter in (first, second):
+            reporter.report([problem])
+        said = accepted(apiserver, "writer-shared")
+        assert (said["status"], said["message"]) == ("False", "first: spec.asn: is reserved")
+        assert len(events_of(apiserver, "writer-shared")) == 1
+        second.report([])
+        assert accepted(apiserver, "writer-shared") == said
+        restarted = ProblemReporter(apiserver.client, "first")
+        restarted.report([])
+        assert accepted(apiserver, "writer-shared")["status"] == "True"
+    finally:
+        apiserver.delete(wrong)
+
+
+def test_an_object_that_is_gone_is_no_error_to_report(apiserver: KubeApiServer) -> None:
+    ProblemReporter(apiserver.client, "first").report([InputError("BGPPeer writer-gone", "spec.asn", "is 0")])
+    assert events_of(apiserver, "writer-gone") == []

@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
@@ -15,11 +16,10 @@ from birdctl.cluster.bgp import BGPNodeState
 from birdctl.cluster.objects import Node
 from birdctl.errors import ApiRefused
 from tests.agents import node
-from tests.birds import bird_program
+from tests.bird.daemon import Namespace
 from tests.kube import KubeApiServer
 from tests.pods import Pod
 from tests.polling import eventually
-from tests.routers import Router
 
 ADDRESSES = {"pod-a": "10.99.0.1", "pod-b": "10.99.0.2"}
 POD_CIDRS = {"pod-a": "10.101.0.0/24", "pod-b": "10.102.0.0/24"}
@@ -28,10 +28,10 @@ POD_CIDRS = {"pod-a": "10.101.0.0/24", "pod-b": "10.102.0.0/24"}
 class Two:
     """Two nodes on one wire, each with its pod."""
 
-    def __init__(self, apiserver: KubeApiServer, pods: dict[str, Pod], routers: dict[str, Router]) -> None:
+    def __init__(self, apiserver: KubeApiServer, pods: dict[str, Pod], spaces: dict[str, Namespace]) -> None:
         self.apiserver = apiserver
         self.pods = pods
-        self.routers = routers
+        self.spaces = spaces
 
     def state(self, name: str) -> dict[str, Any]:
         try:
@@ -50,7 +50,7 @@ class Two:
         return POD_CIDRS[other] in self.routes(one) and POD_CIDRS[one] in self.routes(other)
 
     def routes(self, name: str) -> str:
-        return self.routers[name].run("ip", "route", "show", "proto", "bird")
+        return self.spaces[name].run("ip route show proto bird")
 
 
 @pytest.fixture(scope="module")
@@ -59,16 +59,15 @@ def two(apiserver: KubeApiServer, tmp_path_factory: pytest.TempPathFactory) -> I
     apiserver.apply(*objects)
     with ExitStack() as stack:
         stack.callback(apiserver.delete, *objects)
-        routers = {name: stack.enter_context(Router(bird_program("system"))) for name in ADDRESSES}
-        routers["pod-a"].connect("eth0", routers["pod-b"], "eth0")
+        spaces = {name: stack.enter_context(Namespace()) for name in ADDRESSES}
+        spaces["pod-a"].link(spaces["pod-b"], *(f"{address}/24" for address in ADDRESSES.values()))
         pods: dict[str, Pod] = {}
-        for name, address in ADDRESSES.items():
-            routers[name].address("eth0", f"{address}/24")
-            pods[name] = Pod(name, routers[name].namespace, tmp_path_factory.mktemp(name), apiserver)
+        for name, space in spaces.items():
+            pods[name] = Pod(name, space, tmp_path_factory.mktemp(name), apiserver)
             stack.callback(pods[name].close)
             pods[name].start("bird")
             pods[name].start("agent")
-        yield Two(apiserver, pods, routers)
+        yield Two(apiserver, pods, spaces)
 
 
 def test_the_pods_route_to_each_other(two: Two):
@@ -98,9 +97,9 @@ def test_a_changed_configmap_is_taken_over_without_a_restart(two: Two):
     eventually(two.routed, 20)
 
 
-def test_a_bird_that_kubelet_replaces_withdraws_nothing(two: Two):
+def test_a_bird_that_kubelet_replaces_withdraws_nothing(two: Two, tmp_path: Path):
     eventually(two.routed, 20)
-    with Losses(two.routers["pod-b"]) as losses:
+    with Losses(two.spaces["pod-b"], tmp_path) as losses:
         two.pods["pod-a"].stop("bird")
         two.pods["pod-a"].start("bird")
         eventually(lambda: "Established" in birdc(two, "pod-a", "show", "protocols"), 30)
@@ -109,8 +108,8 @@ def test_a_bird_that_kubelet_replaces_withdraws_nothing(two: Two):
     assert two.routed()
 
 
-def test_without_the_prestop_hook_it_would(two: Two):
-    with Losses(two.routers["pod-b"]) as losses:
+def test_without_the_prestop_hook_it_would(two: Two, tmp_path: Path):
+    with Losses(two.spaces["pod-b"], tmp_path) as losses:
         two.pods["pod-a"].stop("bird", hooks=False)
         eventually(lambda: not two.routed())
     assert losses.seen()
@@ -118,8 +117,8 @@ def test_without_the_prestop_hook_it_would(two: Two):
     eventually(two.routed, 30)
 
 
-def test_an_agent_that_kubelet_replaces_withdraws_nothing(two: Two):
-    with Losses(two.routers["pod-a"]) as here, Losses(two.routers["pod-b"]) as there:
+def test_an_agent_that_kubelet_replaces_withdraws_nothing(two: Two, tmp_path: Path):
+    with Losses(two.spaces["pod-a"], tmp_path) as here, Losses(two.spaces["pod-b"], tmp_path) as there:
         two.pods["pod-a"].stop("agent")
         two.pods["pod-a"].start("agent")
         eventually(lambda: two.pods["pod-a"].succeeds("agent", "readinessProbe"), 30)
@@ -139,14 +138,13 @@ def birdc(two: Two, name: str, *command: str) -> str:
 class Losses:
     """Routes that a kernel lost meanwhile (ip-monitor(8)). Routes of our own tell that it listens, and has said all."""
 
-    def __init__(self, router: Router) -> None:
-        self._router = router
-        self._command = ["ip", "netns", "exec", router.namespace, "ip", "monitor", "route"]
-        self._output = router.folder / "monitor"
+    def __init__(self, space: Namespace, folder: Path) -> None:
+        self._space = space
+        self._output = folder / f"monitor-{id(space)}"
 
     def __enter__(self) -> Self:
         with self._output.open("wb") as output:
-            self._process = subprocess.Popen(self._command, stdout=output)
+            self._process = subprocess.Popen(self._space.command("ip", "monitor", "route"), stdout=output)
         eventually(lambda: self._says("198.51.100.1"))
         return self
 
@@ -160,6 +158,6 @@ class Losses:
         return [line for line in lines if line.startswith("Deleted") and "proto bird" in line]
 
     def _says(self, mark: str) -> bool:
-        self._router.run("ip", "route", "replace", f"{mark}/32", "dev", "lo")
-        self._router.run("ip", "route", "del", f"{mark}/32", "dev", "lo")
+        self._space.run(f"ip route replace {mark}/32 dev lo")
+        self._space.run(f"ip route del {mark}/32 dev lo")
         return mark in self._output.read_text()

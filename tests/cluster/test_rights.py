@@ -9,6 +9,7 @@ import pytest
 from birdctl.cluster.apiclient import APPLY_PATCH, MERGE_PATCH, ApiClient
 from birdctl.errors import ApiRefused
 from tests.kube import KubeApiServer
+from tests.polling import eventually
 
 OURS = "/apis/birdctl.io/v1alpha1"
 NAMESPACE = "/api/v1/namespaces/birdctl-system"
@@ -26,14 +27,28 @@ EVENT = {
     "type": "Warning",
     "message": "spec.asn: is reserved",
 }
+ANNOTATION = {"metadata": {"annotations": {"birdctl.io/asn": "1"}}}
 FORBIDDEN = 403
 
 
 @pytest.fixture(scope="module")
 def agent(apiserver: KubeApiServer) -> ApiClient:
     """A client with the service account of the DaemonSet."""
-    apiserver.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node1"}}, PEER)
-    return ApiClient.connect(apiserver.kubeconfig(apiserver.service_account_token("birdctl-system", "birdctl")))
+    nodes = [{"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}} for name in ("node1", "node2")]
+    apiserver.apply(*nodes, PEER)
+    token = apiserver.service_account_token("birdctl-system", "birdctl", node="node1")
+    client = ApiClient.connect(apiserver.kubeconfig(token))
+    eventually(lambda: refused(client, "PATCH", "/api/v1/nodes/node2", ANNOTATION))  # policies take a moment
+    return client
+
+
+def refused(client: ApiClient, method: str, path: str, body: Any) -> str:
+    """Why the server refuses; empty when it does not."""
+    try:
+        client.request(method, path, body, MERGE_PATCH if method == "PATCH" else "application/json")
+    except ApiRefused as error:
+        return str(error)
+    return ""
 
 
 @pytest.mark.parametrize(
@@ -63,8 +78,8 @@ def test_the_agent_may_read_secrets_of_its_own_namespace(agent: ApiClient):
 @pytest.mark.parametrize(
     ("method", "path", "body", "content_type"),
     [
-        ("PATCH", "/api/v1/nodes/node1", {"metadata": {"annotations": {"birdctl.io/asn": "1"}}}, MERGE_PATCH),
-        ("POST", f"{OURS}/bgpnodestates", {**STATE, "metadata": {"name": "other"}}, "application/json"),
+        ("PATCH", "/api/v1/nodes/node1", ANNOTATION, MERGE_PATCH),
+        ("POST", f"{OURS}/bgpnodestates", STATE, "application/json"),
         ("PATCH", f"{OURS}/bgpnodestates/node1", STATE, APPLY_PATCH),
         ("PATCH", f"{OURS}/bgppeers/rights/status", {"status": {"conditions": []}}, MERGE_PATCH),
         ("POST", "/api/v1/namespaces/default/events", EVENT, "application/json"),
@@ -110,13 +125,26 @@ def test_the_agent_may_write_the_status_of_its_node_state(agent: ApiClient):
 )
 def test_the_agent_may_do_nothing_else(agent: ApiClient, method: str, path: str):
     body, content_type = ({}, MERGE_PATCH if method == "PATCH" else "application/json")
-    with pytest.raises(ApiRefused) as refused:
+    with pytest.raises(ApiRefused) as caught:
         agent.request(method, path, None if method == "GET" else body, content_type)
-    assert refused.value.status == FORBIDDEN
+    assert caught.value.status == FORBIDDEN
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "reason"),
+    [
+        ("PATCH", "/api/v1/nodes/node2", ANNOTATION, "only about its own node"),
+        ("POST", f"{OURS}/bgpnodestates", {**STATE, "metadata": {"name": "node2"}}, "only about its own node"),
+        ("PATCH", "/api/v1/nodes/node1", {"spec": {"unschedulable": True}}, "only annotations"),
+        ("PATCH", "/api/v1/nodes/node1", {"metadata": {"labels": {"role": "reflector"}}}, "only annotations"),
+    ],
+)
+def test_the_agent_may_write_only_about_its_own_node(agent: ApiClient, method: str, path: str, body: Any, reason: str):
+    assert reason in refused(agent, method, path, body)
 
 
 def test_a_client_without_a_valid_token_is_refused(apiserver: KubeApiServer):
     stranger = ApiClient.connect(apiserver.kubeconfig("no-such-token"))
-    with pytest.raises(ApiRefused) as refused:
+    with pytest.raises(ApiRefused) as caught:
         stranger.request("GET", "/api/v1/nodes")
-    assert refused.value.status == 401
+    assert caught.value.status == 401

@@ -190,18 +190,22 @@ class TestRefreshing:
 
 class TestTrouble:
     def test_a_server_that_is_gone_changes_nothing_and_is_followed_when_it_is_back(
-        self, own_apiserver: KubeApiServer, see: See
+        self, own_apiserver: KubeApiServer, see: See, caplog: pytest.LogCaptureFixture
     ):
+        caplog.set_level(logging.INFO, "birdctl")
         own_apiserver.apply(node("n1"))
-        seen = see(own_apiserver.client, Node, Service)
+        seen = see(own_apiserver.client, Node, Service, Namespace)
         own_apiserver.stop()
         eventually(lambda: not seen.source.healthy)
         assert own_apiserver.url in seen.source.error
+        (told,) = caplog.messages
+        assert told.endswith("everything stays as it is")
         assert set(seen.objects(Node)) == {"n1"}
         own_apiserver.start()
         own_apiserver.apply(node("n2"))
         eventually(lambda: set(seen.objects(Node)) == {"n1", "n2"}, 30)
-        eventually(lambda: seen.source.healthy)
+        eventually(lambda: seen.source.healthy, 30)
+        assert caplog.messages[-1] == "watching everything again"
 
     def test_a_version_the_server_no_longer_knows_is_listed_again(self, own_apiserver: KubeApiServer, see: See):
         own_apiserver.apply(node("n1"))

@@ -8,11 +8,13 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from birdctl.reconcile.rollback import roll_back
+from birdctl.routing.compile.reflectors import GRACE
 from tests.agents import BOOTSTRAP, AgentNode, Manifests, converged, node
 from tests.bird.daemon import Namespace
 from tests.polling import eventually
@@ -203,6 +205,27 @@ def test_what_was_written_before_a_sync_is_applied_when_it_answers(running: Pair
         manifests.write(node(f"n{number}", f"192.0.2.{number}", f"10.{number}.0.0/24"))
         assert a.ask("sync")["converged"]
         assert f"n{number}" in a.peers()
+
+
+def test_time_alone_replaces_a_reflector_that_stays_away(running: Pair, manifests: Manifests) -> None:
+    a, _ = running
+    configuration = {
+        "apiVersion": "birdctl.io/v1alpha1",
+        "kind": "BGPConfiguration",
+        "metadata": {"name": "default"},
+        "spec": {"topology": "RouteReflectors", "routeReflectors": {"count": 1}},
+    }
+    others = {name: node(name, f"192.0.2.{number}", f"10.{number}.0.0/24") for number, name in ((2, "b"), (3, "c"))}
+    manifests.write(configuration, *others.values())
+    converged(a)
+    (first,) = a.peers()
+    away = datetime.now(UTC) - timedelta(seconds=GRACE - 3)
+    ready = {"type": "Ready", "status": "False", "lastTransitionTime": away.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    others[first]["status"]["conditions"] = [ready]
+    manifests.write(others[first])
+    converged(a)
+    assert set(a.peers()) == {first}
+    eventually(lambda: set(a.peers()) == {"b", "c"} - {first}, 10)
 
 
 def test_a_second_agent_takes_the_socket_of_one_that_died(running: Pair) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
+from msgspec.structs import replace
 
 from birdctl.addresses import Family
 from birdctl.routing.model import BirdConfig
@@ -26,9 +26,9 @@ def add_pods(router: Router, number: int) -> None:
 
 
 @contextmanager
-def one_network(bird: BirdProgram) -> Iterator[list[Router]]:
+def one_network(bird: BirdProgram, other: BirdProgram | None = None) -> Iterator[list[Router]]:
     """Nodes 1 and 2 on one subnet."""
-    with routers(bird, bird) as (one, two):
+    with routers(bird, other or bird) as (one, two):
         one.connect("eth0", two, "eth0")
         for number, node in enumerate((one, two), start=1):
             node.address("eth0", f"10.0.0.{number}/24", f"fd00::{number}/64")
@@ -165,8 +165,7 @@ def test_ipv4_routes_of_nodes_without_ipv4_have_ipv6_next_hops(bird_version: Bir
 
 @pytest.mark.parametrize("transport", ["IPv4", "IPv6"])
 def test_sessions_between_bird_versions_agree(birds: tuple[BirdProgram, ...], transport: str) -> None:
-    with one_network(birds[0]) as (one, two):
-        two.bird = birds[-1]
+    with one_network(birds[0], birds[-1]) as (one, two):
         configs = [
             replace(config, version=node.bird.version)
             for config, node in zip(mesh_pair(birds[0].version), (one, two), strict=True)

@@ -80,3 +80,35 @@ def test_traffic_goes_on_when_a_tor_loses_its_uplink(lab: Lab) -> None:
     assert all(lab.fetch("client", pod(node), pod=False) == node for node in NODES)
     lab.run("tor1", "ip", "link", "set", "eth1", "up")
     eventually(lambda: lab.kernel("node1").get(CLIENTS) == {"10.1.1.1", "10.1.2.1"}, timeout=20)
+
+
+def test_a_planned_change_moves_the_traffic_without_touching_a_session(lab: Lab) -> None:
+    before = lab.uptimes("node1")
+    plan = lab.run("node1", "birdctl", "plan", "--manifests", "/changes/prefer-tor1")
+    assert "reload out: tor2" in plan
+    change(lab, "prefer-tor1")
+    eventually(lambda: all(lab.kernel("spine")[prefix] == {"10.0.1.2"} for prefix in PODS.values()))
+    assert all(uptime >= before[peer] for peer, uptime in lab.uptimes("node1").items())
+
+
+def test_a_change_without_peers_is_refused_and_costs_nothing(lab: Lab) -> None:
+    change(lab, "no-peers")
+    eventually(lambda: "would remove 2 of 2 sessions" in status(lab))
+    assert {peer["state"] for peer in lab.peers(*NODES).values()} == {"Established"}
+
+
+def test_a_change_that_costs_a_session_once_it_runs_is_undone(lab: Lab) -> None:
+    before = lab.kernel("node1")[CLIENTS]
+    change(lab, "tight-limit")
+    eventually(lambda: "undone" in status(lab), timeout=20)
+    change(lab, "prefer-tor1")
+    eventually(lambda: lab.kernel("node1").get(CLIENTS) == before, timeout=20)
+
+
+def change(lab: Lab, name: str) -> None:
+    content = (lab.folder / "changes" / name / "bgp.yaml").read_text()
+    lab.rewrite("bgp.yaml", lambda _: content)
+
+
+def status(lab: Lab) -> str:
+    return lab.birdctl("show", "status", "--lab", lab.name, "--node", "node1").stdout

@@ -5,11 +5,11 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from birdctl.addresses import Family
 from birdctl.routing.model import Bfd, BirdConfig, NextHopSelf
@@ -138,7 +138,7 @@ def test_a_killed_bird_keeps_its_routes_everywhere(bird_version: BirdProgram, tm
 def route_monitor(node: Router, log: Path) -> subprocess.Popen[bytes]:
     """Appends the changes of the node's routes to a file."""
     with log.open("ab") as file:
-        return subprocess.Popen(["ip", "netns", "exec", node.namespace, "ip", "monitor", "route"], stdout=file)
+        return subprocess.Popen(node.space.command("ip", "monitor", "route"), stdout=file)
 
 
 @pytest.mark.parametrize("passwords", [("same", "same"), ("one", "other"), ("one", None)], ids=str)

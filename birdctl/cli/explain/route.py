@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from birdctl.addresses import Prefix, parse_prefix
+from birdctl.addresses import Prefix, family, parse_prefix
 from birdctl.cli import parser as parsers
 from birdctl.cli import show, tables
 from birdctl.cli.output import View, add_form
@@ -107,14 +107,15 @@ def gather(place: Place, wanted: Prefix, *, is_address: bool) -> Evidence:
     table = bird.routes(table=f"master{wanted.version}")
     covering = _longest(table, wanted)
     prefix = covering[0].prefix if is_address and covering else wanted
-    up = [state.protocol for state in states if state.state == "Established"]
+    up = [state for state in states if state.state == "Established"]
+    carrying = [state.protocol for state in up if any(each.family is family(prefix) for each in state.channels)]
     return Evidence(
         prefix=prefix,
         inventory=place.inventory(),
         states=states,
         routes=tuple(route for route in table if route.prefix == prefix),
         covering=covering,
-        sent=frozenset(protocol for protocol in up if bird.routes(prefix=prefix, exported_to=protocol)),
+        sent=frozenset(protocol for protocol in carrying if bird.routes(prefix=prefix, exported_to=protocol)),
         kernel=kernel.routes(place.netns),
         filters=Filters(bird.running_text() or ""),
         recovering=status.recovering,

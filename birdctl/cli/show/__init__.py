@@ -27,11 +27,13 @@ _PERIOD = 1.0  # seconds between two looks of --watch
 class Reader(Generic[T]):
     """How the items of one view are read from a node, and from the API server where it has them.
 
-    `shortfall`: the line that says what an item lacks, "" for a whole one; `on`: its node.
+    `only_ours`: not from the routers of a lab that run a BIRD without birdctl; `shortfall`: the line that says what an
+    item lacks, "" for a whole one; `on`: its node.
     """
 
     node: Callable[[Place], Iterable[T]]
     cluster: Callable[[Settings], Iterable[T]] | None = None
+    only_ours: bool = False
     shortfall: Callable[[T], str] = lambda _: ""
     on: Callable[[T], str] = attrgetter("node")
 
@@ -70,8 +72,9 @@ def gather(args: argparse.Namespace, reader: Reader[T]) -> tuple[list[T], list[s
     """The items, and one line for each node whose answer is missing or partial. Raises BirdctlError without any."""
     settings = Settings.load(args, os.environ)
     if args.lab:
-        found = places.named(places.of_lab(args.lab, settings.runtime_dir), args.nodes)
-        items, failures = _ask(found, reader.node)
+        found = places.of_lab(args.lab, settings.runtime_dir)
+        ours = [place for place in found if place.has_birdctl or not reader.only_ours]
+        items, failures = _ask(places.named(ours, args.nodes), reader.node)
     elif _is_local(args, settings):
         items, failures = list(reader.node(places.local(settings))), []
     else:

@@ -1,6 +1,6 @@
 """One row per originated prefix: the peers that BIRD really sent it to, and those that ought to have it and do not.
 
-Between nodes only pod CIDRs travel, so the addresses of services are looked for at external peers alone.
+A prefix is looked for where it belongs: at peers that carry its family, and service addresses at external ones only.
 """
 
 from __future__ import annotations
@@ -89,8 +89,6 @@ class Sent:
             return ""
         if not self.session.is_up:
             return self.session.down
-        if family(parse_prefix(prefix)).label not in self.session.names.families:
-            return "the session does not carry this family"
         if self.recovering:
             return "BIRD recovers from a restart and waits for its peers"
         return "its export filter or limit stops it"
@@ -104,7 +102,9 @@ def _exported(bird: BirdBackend, session: Session) -> frozenset[str]:
 
 def _advertisement(inventory: Inventory, protocol: str, prefix: str, sent: Sequence[Sent]) -> Advertisement:
     source = inventory.originated[protocol][prefix]
-    asked = [each for each in sent if source == "pod" or each.session.names.type == "external"]
+    label = family(parse_prefix(prefix)).label
+    carrying = [each for each in sent if label in each.session.names.families]
+    asked = [each for each in carrying if source == "pod" or each.session.names.type == "external"]
     refusals = [(each.session.names.peer, each.refusal(prefix)) for each in asked]
     origin = inventory.origins.get(protocol)
     return Advertisement(

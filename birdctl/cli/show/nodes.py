@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     settings = Settings.load(args, os.environ)
     named = settings.manifests or settings.kubeconfig or "KUBERNETES_SERVICE_HOST" in os.environ
     args.all_nodes = args.all_nodes or bool(named)
-    return show.run(args, VIEW, show.Reader(read, of_source))
+    return show.run(args, VIEW, show.Reader(read, of_source, only_ours=True))
 
 
 def read(place: Place) -> list[NodeSummary]:
@@ -118,12 +118,19 @@ def _summary(settings: Settings, cluster: Cluster, node: Node, here: Place) -> N
     return NodeSummary(
         node=node.name,
         addresses=tuple(map(str, known.addresses.values())),
-        asn=next((session.local_asn for session in config.sessions), known.asn),
+        asn=_cluster_asn(settings, cluster) if settings.nodes_full_mesh else known.asn,
         pod_cidrs=tuple(map(str, known.pod_cidrs)),
         role=_role(session.type for session in config.sessions),
         sessions=_live(here) if node.name == here.node else _written(node),
-        router_id=config.router_id if config.sessions else None,
+        router_id=config.router_id if known.addresses else None,
     )
+
+
+def _cluster_asn(settings: Settings, cluster: Cluster) -> int:
+    from birdctl.cluster.bgp import BGPConfiguration  # noqa: PLC0415
+    from birdctl.routing.compile.configuration import configuration  # noqa: PLC0415
+
+    return configuration(cluster.objects(BGPConfiguration), settings.routing())[0].asn
 
 
 def _live(here: Place) -> SessionCount | None:

@@ -13,11 +13,12 @@ from birdctl.cli import show
 from birdctl.cli.age import age
 from birdctl.cli.output import View
 from birdctl.cli.places import Place
-from birdctl.cli.states import NodeState
+from birdctl.cli.states import NodeState, node_states
 from birdctl.cli.tables import Column
 from birdctl.cluster.bgp import API_VERSION
 from birdctl.errors import Unavailable
 from birdctl.reconcile import control
+from birdctl.settings import Settings
 
 Status = Mapping[str, Any]
 
@@ -76,10 +77,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    reader = show.Reader(
-        read, shortfall=lambda status: status["lastError"] if "converged" not in status else "", on=itemgetter("node")
+    return show.run(
+        args, VIEW, show.Reader(read, of_cluster, only_ours=True, shortfall=_shortfall, on=itemgetter("node"))
     )
-    return show.run(args, VIEW, reader)
+
+
+def of_cluster(settings: Settings) -> list[Status]:
+    """What every agent last wrote into the API server. Raises Unavailable, BackendError."""
+    return [_of_state(state) for state in node_states(settings)]
+
+
+def _shortfall(status: Status) -> str:
+    return "" if "converged" in status else str(status["lastError"])
 
 
 def read(place: Place) -> list[Status]:
@@ -107,7 +116,6 @@ def _without_agent(place: Place, error: str) -> Status:
 
 
 def _of_state(state: NodeState) -> Status:
-    """What the agent last wrote into the API server."""
     conditions = {each.type: each.status == "True" for each in state.conditions}
     return {
         "apiVersion": API_VERSION,

@@ -7,9 +7,9 @@ A *class* is the set of rules that ask for a prefix; the empty name stands for t
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from birdctl.addresses import Address, Family, Prefix, family, parse_address
 from birdctl.cluster.bgp import AddressKind, BGPAdvertisement

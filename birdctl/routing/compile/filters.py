@@ -7,9 +7,9 @@ it. External: nothing that no term names, in either direction.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from birdctl.addresses import Family, Prefix, family, parse_prefix, sort_key
 from birdctl.routing.compile.advertisements import DEFAULTS, Advertisement, Class, united

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from birdctl.addresses import Family
 from birdctl.cluster import bgp, objects

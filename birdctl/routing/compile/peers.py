@@ -130,9 +130,9 @@ def _check(
         faults.add(peer.field, f"{peer.address} is the neighbour of {taken[peer.address]} already")
     elif peer.name in names:
         faults.add("metadata.name", f"{names[peer.name]} has this name already")
-    place = places.get(peer.local_address, own.ref) if peer.local_address else own.ref
-    if place != own.ref and peer.local_address not in own.every_address:
-        faults.add(peer.local_field, f"{peer.local_address} is an address of {place}, not of {own.ref}")
+    local = peer.local_address
+    if local and local in places and local not in own.every_address:
+        faults.add(peer.local_field, f"{local} is an address of {places[local]}, not of {own.ref}")
     if peer.address is None:
         features.require("unnumbered peers", around.version, "spec.interface", faults)
 

@@ -55,7 +55,8 @@ def test_every_verb_and_flag_has_help(command: Command, capsys: pytest.CaptureFi
     assert exit_code(*command.words, "--help") == 0
     said = capsys.readouterr().out
     assert command.summary[1:] in said
-    actions = parser.build(command)[0]._actions
+    built = parser.build(command)[0]
+    actions = (*parser.actions(built, flags=True), *parser.actions(built, flags=False))
     assert [action.dest for action in actions if not action.help] == []
 
 

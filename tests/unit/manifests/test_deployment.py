@@ -27,8 +27,10 @@ def settings_of_the_agent(folder: Path) -> Settings:
     path.write_text(BY_KIND["ConfigMap"]["data"]["config.yaml"])
     verb, *flags = CONTAINERS["agent"]["args"]
     parser, _ = parsers.build(next(command for command in COMMANDS if command.name == verb))
-    flags[flags.index("--config") + 1] = str(path)
-    environment = {item["name"]: "node1" for item in CONTAINERS["agent"]["env"]}
+    environment = {item["name"]: item.get("value", "node1") for item in CONTAINERS["agent"]["env"]}
+    mounts = {item["mountPath"]: item["name"] for item in CONTAINERS["agent"]["volumeMounts"]}
+    assert mounts[str(Path(environment["BIRDCTL_CONFIG"]).parent)] == "settings"
+    environment["BIRDCTL_CONFIG"] = str(path)
     return Settings.load(parser.parse(flags), environment)
 
 

@@ -80,11 +80,19 @@ def test_only_its_owner_reaches_the_socket(runtime_dir: Path) -> None:
     assert socket_path(runtime_dir).stat().st_mode & 0o777 == 0o600
 
 
-def test_the_socket_of_an_agent_that_died_is_taken_over(runtime_dir: Path) -> None:
-    second = ControlServer(runtime_dir, {"echo": lambda _: {"second": True}})
-    second.start()
-    assert ask(runtime_dir, "echo") == {"second": True}
-    second.stop()
+def test_a_second_agent_does_not_start_beside_the_first(runtime_dir: Path) -> None:
+    with pytest.raises(BackendError, match=r"^another agent runs"):
+        ControlServer(runtime_dir, {}).start()
+    assert ask(runtime_dir, "echo")["request"] == "echo"
+
+
+def test_the_socket_of_an_agent_that_died_is_taken_over(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(str(socket_path(tmp_path)))
+    server = ControlServer(tmp_path, {"echo": dict})
+    server.start()
+    assert ask(tmp_path, "echo")["request"] == "echo"
+    server.stop()
 
 
 def test_a_stopped_server_leaves_no_socket(tmp_path: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from birdctl.addresses import Family, parse_address, parse_prefix
+from birdctl.errors import InputError
 from birdctl.reconcile import guards
 from birdctl.routing import inventory as inventories
 from birdctl.routing.inventory import Inventory
@@ -143,3 +143,37 @@ def test_the_first_term_that_takes_a_prefix_decides_whether_it_is_sent(terms: tu
 def test_a_plan_that_changes_no_session_and_no_prefix_is_never_refused(sessions: list[str]) -> None:
     same = config(" ".join(sessions))
     assert refusals(same, same, " ".join(sessions)) == ()
+
+
+@pytest.mark.parametrize(
+    ("digest", "up", "refusal"),
+    [
+        (None, "bgp1 bgp2", "BIRD runs somebody else's configuration with 2 sessions Established"),
+        (None, "", ""),
+        ("digest", "bgp1", ""),
+    ],
+)
+def test_sessions_of_a_foreign_configuration_are_not_taken_over_unasked(
+    digest: str | None, up: str, refusal: str
+) -> None:
+    assert guards.foreign_sessions(digest, up.split()) == ((refusal,) if refusal else ())
+
+
+@pytest.mark.parametrize(
+    ("origin", "lost", "refusal"),
+    [
+        ("BGPConfiguration default", {"m1", "m2"}, ("would interrupt 2 Established sessions over a fault",)),
+        ("/manifests/bgp.yaml: BGPConfiguration default", {"m1"}, ("would interrupt 1 Established sessions",)),
+        ("BGPConfiguration default", set(), ()),
+        ("BGPPeer tor1", {"e1"}, ()),
+    ],
+)
+def test_a_fault_in_the_configuration_of_the_cluster_interrupts_no_session(
+    origin: str, lost: set[str], refusal: tuple[str, ...]
+) -> None:
+    fault = InputError(origin, "spec.asn", "0 is not between 1 and 4294967295")
+
+    found = guards.misconfigured([fault], lost)
+
+    assert len(found) == len(refusal)
+    assert all(text.startswith(start) for text, start in zip(found, refusal, strict=True))

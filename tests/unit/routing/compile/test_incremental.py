@@ -110,12 +110,25 @@ def events(draw):
             return Changed(item)
 
 
-def empty():
-    cluster = Cluster()
-    for kind in KINDS:
-        cluster.apply(Replaced(kind))
-    cluster.apply(Changed(node("a", "10.0.0.97", pods="10.1.97.0/24")))
-    return cluster
+def busy():
+    """A cluster in which most changes matter: everything is advertised, by default or by rule."""
+    shared = {"external": ("198.51.100.1",), "labels": {"team": "x"}}
+    services = [
+        service(name, f"10.96.{SPACES.index(space)}.{NAMES.index(name)}", namespace=space, **shared)
+        for name in NAMES
+        for space in SPACES
+    ]
+    return Cluster.of(
+        node("a", "10.0.0.97", pods="10.1.97.0/24"),
+        node("b", "10.0.0.98", pods="10.1.98.0/24", not_ready_since=timestamp(-10)),
+        namespace("red", team="x"),
+        namespace("blue"),
+        *services,
+        *(endpoints(each.name, slice_name=f"x{each.name[1]}", namespace=each.namespace) for each in services),
+        bgp_peer("t1", "10.0.9.1"),
+        advertisement("one", addresses=["ClusterIP", "ExternalIP"], namespaceSelector=selector(team="x")),
+        reflected("default", 64600, "RouteReflectors"),
+    )
 
 
 def told(result):
@@ -125,7 +138,7 @@ def told(result):
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.lists(events(), max_size=4), st.integers(0, 40)), min_size=1, max_size=8))
 def test_a_history_of_changes_gives_what_its_end_gives(history):
-    cluster, kept, now = empty(), compiler(**OPTIONS), NOW
+    cluster, kept, now = busy(), compiler(**OPTIONS), NOW
     kept.compile(cluster, version=VERSION, now=now)
     cluster.take_dirty()
     for batch, seconds in history:

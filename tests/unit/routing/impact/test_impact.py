@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from birdctl.routing.impact import Effect, impact
+from birdctl.routing.model import Timers
 from birdctl.routing.render import render
-from tests.changes import CHANGES, Change, subject
+from birdctl.secret import Secret
+from tests.changes import CHANGES, Change, services, subject, two_classes
+from tests.configs import with_channel, with_session
 
 VERSION = (2, 17, 5)
 
@@ -21,3 +29,91 @@ def test_every_change_has_the_effect_of_its_row(change: Change) -> None:
         **dict.fromkeys(names, Effect.NOTHING),
         **change.effects,
     }
+
+
+def test_causes_say_what_changed_from_what_to_what() -> None:
+    start = subject(VERSION)
+    after = with_session(start, timers=Timers(hold=9, keepalive=3), multihop=None)
+    causes = impact(render(start).text, render(after).text, VERSION).sessions[0].causes
+    assert causes == (
+        "multihop 64 removed",
+        "hold time 90 -> 9",
+        "keepalive time 30 -> 3",
+        "direct added",
+    )
+
+
+@pytest.mark.parametrize(("old", "new", "cause"), [("", "b", "added"), ("a", "b", "changed"), ("a", "", "removed")])
+def test_passwords_are_compared_and_never_shown(old: str, new: str, cause: str) -> None:
+    texts = [
+        render(with_session(subject(VERSION), password=Secret(f"hidden-{each}") if each else None)).text
+        for each in (old, new)
+    ]
+    found = impact(*texts, VERSION)
+    assert f"password {cause}" in found.sessions[0].causes
+    assert "hidden" not in repr(found)
+
+
+def test_a_reload_names_the_filter_that_changed() -> None:
+    change = next(each for each in CHANGES if each.name == "content of an import filter")
+    start = subject(VERSION)
+    found = impact(render(start).text, render(change.after(start)).text, VERSION)
+    assert found.sessions[1].causes == ("ipv4 filter tor1_in4",)
+
+
+def test_bird_before_2_17_takes_a_new_next_hop_with_the_next_restart_only() -> None:
+    start = subject((2, 0, 12))
+    texts = (render(start).text, render(with_channel(start, next_hop_address=ip_address("10.0.0.99"))).text)
+    assert impact(*texts, (2, 0, 12)).sessions[0].effect is Effect.RELOAD_OUT
+    assert impact(*texts, (2, 17, 5)).sessions[0].effect is Effect.RESTART
+
+
+def test_an_unknown_running_configuration_makes_everything_new() -> None:
+    found = impact(None, render(subject(VERSION)).text, VERSION)
+    assert not found.known
+    assert found.summary == {Effect.NEW: 2}
+    assert len(found.added) == 7
+    assert found.interrupted == frozenset()
+
+
+def test_prefixes_are_told_by_what_becomes_of_them() -> None:
+    start = two_classes(subject(VERSION))
+    after = services("services_web4", 1, 2, 4)(services("services_db4", 5, 6)(start))
+    found = impact(render(start).text, render(after).text, VERSION)
+    assert [(str(each.prefix), each.protocol) for each in found.added] == [("10.96.0.6/32", "services_db4")]
+    assert [str(each.prefix) for each in found.withdrawn] == ["10.96.0.3/32", "10.96.0.9/32"]
+    assert [(str(each.prefix), each.protocol) for each in found.moved] == [("10.96.0.5/32", "services_db4")]
+
+
+def test_sessions_that_go_down_are_those_restarted_or_removed() -> None:
+    start = subject(VERSION)
+    after = with_session(replace(start, sessions=start.sessions[:1]), passive=True)
+    found = impact(render(start).text, render(after).text, VERSION)
+    assert found.interrupted == {"node_n2", "peer_tor1"}
+    assert found.summary == {Effect.RESTART: 1, Effect.REMOVED: 1}
+
+
+def test_the_kernels_protocols_are_told_apart_from_sessions() -> None:
+    start = subject(VERSION)
+    found = impact(render(start).text, render(replace(start, kernel_table=77)).text, VERSION)
+    assert [(each.protocol, each.effect, each.causes) for each in found.others] == [
+        ("kernel4", Effect.RESTART, ("kernel table 254 -> 77",)),
+        ("kernel6", Effect.RESTART, ("kernel table 254 -> 77",)),
+    ]
+
+
+def test_a_text_with_a_brace_too_few_is_an_error() -> None:
+    with pytest.raises(ValueError, match="braces"):
+        impact("protocol bgp a { ipv4 { }; }", "protocol bgp a { ipv4 { };", VERSION)
+
+
+@given(st.sampled_from(CHANGES), st.sampled_from(CHANGES))
+def test_there_and_back_again_meets_the_same_sessions(one: Change, other: Change) -> None:
+    first, second = (render(each.after(each.start(subject(VERSION)))).text for each in (one, other))
+    there, back = impact(first, second, VERSION), impact(second, first, VERSION)
+    swapped = {Effect.NEW: Effect.REMOVED, Effect.REMOVED: Effect.NEW}
+    assert {each.protocol: swapped.get(each.effect, each.effect) for each in there.sessions} == {
+        each.protocol: each.effect for each in back.sessions
+    }
+    assert there.added == back.withdrawn
+    assert impact(first, first, VERSION).summary.keys() <= {Effect.NOTHING}

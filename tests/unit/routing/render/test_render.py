@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
+import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 from jinja2 import Environment, meta
+from msgspec.structs import replace
 
 from birdctl.addresses import Family
 from birdctl.errors import InputError
+from birdctl.routing import render as renderer
 from birdctl.routing.impact import impact
 from birdctl.routing.model import (
     AddPaths,
@@ -23,6 +27,8 @@ from birdctl.routing.model import (
     Limit,
     NextHopSelf,
     PeerType,
+    PrefixSet,
+    Term,
 )
 from birdctl.routing.render import FILTERS, TEMPLATES, render
 from birdctl.routing.statements import parse
@@ -81,13 +87,20 @@ def everything(version: tuple[int, ...]) -> BirdConfig:
     )
     client = mesh_session(1, 2, type=PeerType.CLIENT, reflector_client=True, cluster_id="0.0.0.1", passive=True)
     linked = external_session("tor2", "fe80::9", 65002, interface="eth1", channels=channels[1:], graceful_restart=None)
+    unnumbered = replace(linked, name="peer_tor3", peer="tor3", origin="BGPPeer tor3", address=None, interface="eth2")
     services = originated("services_web4", Family.IPV4, "10.96.0.1/32", "10.96.0.2/32", origin="BGPAdvertisement web")
     filters = (
         *peer_filters("tor1", Family.IPV4, *allowed, services=("services_web4",), attributes=attributes),
         *peer_filters("tor1", Family.IPV6),
     )
-    config = node_config(1, version, client, tor, linked, filters=filters)
-    return replace(config, originated=(*config.originated, services))
+    inside = (pattern(ip_network("10.1.0.0/16")), pattern(ip_network("0.0.0.0/0"), 0, 0))
+    guarded = PrefixSet(name="guarded4", family=Family.IPV4, patterns=inside, comment="Not from outside")
+    refused = Term(accept=False, prefixes=inside, prefix_set="guarded4")
+    filters = tuple(
+        replace(each, terms=(refused, *each.terms)) if each.name == "tor1_in4" else each for each in filters
+    )
+    config = node_config(1, version, client, tor, linked, unnumbered, filters=filters)
+    return replace(config, prefix_sets=(guarded,), originated=(*config.originated, services))
 
 
 CONFIGS = {
@@ -137,6 +150,19 @@ def test_a_rendered_text_does_not_show_its_passwords() -> None:
     assert "secret" not in repr(rendered)
 
 
+def test_the_digest_changes_with_a_password() -> None:
+    one, two = (render(with_session(subject(V2_0), password=Secret(text))) for text in ("one", "two"))
+    assert one.digest != two.digest
+
+
+def test_no_plain_hash_of_the_text_gives_a_password_away() -> None:
+    """Whoever reads the digest can guess the text: a guessed password must cost more than a hash."""
+    rendered = render(with_session(subject(V2_0), password=Secret("weak")))
+    body = rendered.text.partition("\n\n")[2]
+    assert 'password "weak";' in body
+    assert hashlib.sha256(body.encode()).hexdigest()[:16] != rendered.digest
+
+
 @pytest.mark.parametrize("evil", ['a"; disabled; #', "two\nlines", "null\0byte"])
 @pytest.mark.parametrize("field", ["peer", "interface", "password"])
 def test_a_text_that_bird_cannot_hold_is_refused_by_name(evil: str, field: str) -> None:
@@ -152,10 +178,26 @@ def test_a_comment_stays_on_its_line() -> None:
 
 
 def test_templates_of_a_folder_replace_those_of_birdctl(tmp_path: Path) -> None:
-    for template in TEMPLATES.iterdir():
-        (tmp_path / template.name).write_text(template.read_text().replace("scan time 10", "scan time 11"))
+    template = TEMPLATES / "bird.conf.j2"
+    (tmp_path / template.name).write_text(template.read_text().replace("scan time 10", "scan time 11"))
     assert "scan time 11" in render(subject(V2_0), tmp_path).text
     assert "scan time 11" not in render(subject(V2_0)).text
+
+
+def test_only_the_first_process_compiles_the_templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(shutil.copytree(TEMPLATES, tmp_path / "templates"))
+    monkeypatch.setattr(renderer, "TEMPLATES", folder)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    first = renderer._Renderer((folder,)).render(subject(V2_0))
+    monkeypatch.delattr(Environment, "compile")
+    assert renderer._Renderer((folder,)).render(subject(V2_0)) == first
+
+
+@pytest.mark.parametrize("broken", ["{% if %}", "{{ config.nonsense }}", "{{ nonsense }}"])
+def test_a_broken_template_is_named(broken: str, tmp_path: Path) -> None:
+    (tmp_path / "kernel.conf.j2").write_text(broken)
+    with pytest.raises(InputError, match=r"template bird\.conf\.j2"):
+        render(subject(V2_0), tmp_path)
 
 
 def template_lines() -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from birdctl.cluster import bgp, objects
+from birdctl.cluster import bgp, clusterpolicy, objects
 from birdctl.cluster.defaults import complete
 from birdctl.cluster.documents import documents
 from birdctl.cluster.events import Rejected
@@ -31,6 +31,7 @@ KINDS: dict[str, type[Object]] = {
         objects.Service,
         objects.EndpointSlice,
         objects.NetworkPolicy,
+        clusterpolicy.ClusterNetworkPolicy,
         objects.Secret,
         bgp.BGPConfiguration,
         bgp.BGPPeer,

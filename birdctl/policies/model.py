@@ -12,9 +12,15 @@ from dataclasses import dataclass
 
 from birdctl.addresses import Address, Family, Prefix
 
-
 CHAIN_PREFIX = "BIRDCTL-"
 SET_PREFIX = "birdctl-"
+
+
+class Direction(enum.StrEnum):
+    """Of a connection, seen from the pod, in the API's words."""
+
+    INGRESS = "Ingress"
+    EGRESS = "Egress"
 
 
 class SetType(enum.StrEnum):
@@ -31,7 +37,7 @@ class Effect(enum.StrEnum):
 
     ALLOW = "allow"
     DENY = "deny"
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105
     WOULD_DENY = "would-deny"
 
 

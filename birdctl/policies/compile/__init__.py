@@ -1,0 +1,123 @@
+"""The policy compiler: from pods, namespaces and policies to the sets and rules of one node.
+
+Pure: the same objects in any order give the same state. A compiler keeps what it found out only to make the next
+compilation cost as much as the change; compiling everything afresh gives the same. Values that a change does not touch
+(sets, chains) stay the same objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from birdctl.addresses import Family
+from birdctl.addresses import family as family_of
+from birdctl.cluster.clusterpolicy import ClusterNetworkPolicy
+from birdctl.cluster.objects import Namespace, NetworkPolicy, Node, Object, Pod
+from birdctl.cluster.store import Cluster, Key
+from birdctl.errors import InputError
+from birdctl.policies.compile.classes import LocalPods, ProgrammedPolicy
+from birdctl.policies.compile.directory import Change, Directory
+from birdctl.policies.compile.fixed import Fixed
+from birdctl.policies.compile.matches import block_set
+from birdctl.policies.compile.members import Members
+from birdctl.policies.compile.nodes import node_set, pod_prefixes
+from birdctl.policies.compile.peers import Block, Peer, Pods
+from birdctl.policies.compile.policies import Change as PolicyChange
+from birdctl.policies.compile.policies import Policies
+from birdctl.policies.compile.table import build
+from birdctl.policies.model import IpSet, PolicyState, Table
+from birdctl.policies.options import PolicyOptions
+
+KINDS: tuple[type[Object], ...] = (Node, Namespace, Pod, NetworkPolicy, ClusterNetworkPolicy)
+"""What policies are compiled from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyCompiled:
+    """The desired state, what could not be understood, and the policies at work here; both sorted."""
+
+    state: PolicyState
+    problems: tuple[InputError, ...]
+    policies: tuple[ProgrammedPolicy, ...]
+
+
+class PolicyCompiler:
+    """Compiles for one node; owned by one thread."""
+
+    def __init__(self, node: str, options: PolicyOptions) -> None:
+        self._node = node
+        self._options = options
+        enabled = {Family.IPV4: options.enable_ipv4, Family.IPV6: options.enable_ipv6}
+        self._families = tuple(family for family in Family if enabled[family])
+        self._forget()
+
+    def _forget(self) -> None:
+        self._fixed = Fixed(self._options)
+        self._directory = Directory(self._node)
+        self._policies = Policies()
+        self._members = Members()
+        self._pods = LocalPods(self._fixed, self._families)
+        self._peers: frozenset[tuple[Family, Peer]] = frozenset()
+        self._tables: dict[Family, Table] = {}
+        self._sets: dict[str, IpSet] = {}
+        self._programmed: tuple[ProgrammedPolicy, ...] = ()
+
+    def compile(self, cluster: Cluster, *, dirty: Collection[Key] | None = None) -> PolicyCompiled:
+        """The node's state. `dirty` are the keys changed since the last call, None for all."""
+        if dirty is None:
+            self._forget()
+            dirty = _all_keys(cluster)
+        changes = self._directory.update(cluster, dirty)
+        self._members.update(changes)
+        if self._tell(changes, self._policies.update(cluster, dirty)) or any(
+            kind == Node.__name__ for kind, _ in dirty
+        ):
+            self._write(cluster)
+        problems = [problem for policy in self._policies.faulty.values() for problem in policy.problems]
+        return PolicyCompiled(
+            state=self._state(),
+            problems=tuple(sorted(problems, key=str)),
+            policies=self._programmed,
+        )
+
+    def _tell(self, pods: Iterable[Change], policies: Iterable[PolicyChange]) -> bool:
+        """Works out again what is said to the pods of this node that may be concerned. Whether that is news."""
+        concerned = {each.key for change in pods for each in change if each and each.local}
+        for change in policies:
+            for policy in filter(None, change):
+                concerned |= {key for key, pod in self._directory.local.items() if policy.subject.match(pod)}
+        told = [self._tell_pod(key) for key in sorted(concerned)]
+        return any(told)
+
+    def _tell_pod(self, key: str) -> bool:
+        pod = self._directory.local.get(key)
+        return self._pods.put(key, pod, self._policies.selecting(pod) if pod else ())
+
+    def _write(self, cluster: Cluster) -> None:
+        """Tables, and the sets that only change with them."""
+        node = cluster.get(Node, self._node)
+        closed = tuple(pod_prefixes(node)) if node and self._options.netpol_default_deny else ()
+        self._peers = self._pods.peers()
+        self._members.use(frozenset(peer for _, peer in self._peers if isinstance(peer, Pods)), self._directory)
+        self._sets = {}
+        self._tables = {}
+        for family in self._families:
+            prefixes = [prefix for prefix in closed if family_of(prefix) is family]
+            table, sets = build(family, self._pods.classes(family), prefixes, self._fixed)
+            self._tables[family] = table
+            self._sets |= {each.name: each for each in sets}
+        for family, peer in self._peers:
+            if not isinstance(peer, Pods):
+                found = block_set(peer) if isinstance(peer, Block) else node_set(peer, family, cluster)
+                self._sets[found.name] = found
+        self._programmed = self._pods.programmed()
+
+    def _state(self) -> PolicyState:
+        peers = (self._members.set_of(peer, family) for family, peer in self._peers if isinstance(peer, Pods))
+        return PolicyState(tables=self._tables, sets={**self._sets, **{each.name: each for each in peers}})
+
+
+def _all_keys(cluster: Cluster) -> frozenset[Key]:
+    present = ((type_.__name__, key) for type_ in KINDS for key in cluster.objects(type_))
+    return frozenset((*present, *cluster.errors))

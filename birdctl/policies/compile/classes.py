@@ -1,0 +1,108 @@
+"""The pods of one node, grouped by what is said to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from birdctl.addresses import Address, Family
+from birdctl.addresses import family as family_of
+from birdctl.policies.compile.body import Body, body
+from birdctl.policies.compile.fixed import Fixed
+from birdctl.policies.compile.peers import Endpoint, Peer
+from birdctl.policies.compile.plan import Plan, plan
+from birdctl.policies.compile.rules import Policy
+from birdctl.policies.compile.table import Classes
+from birdctl.policies.model import Direction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgrammedPolicy:
+    """A policy that selects pods of this node: their keys, and the directions it speaks of."""
+
+    ref: str
+    directions: tuple[Direction, ...]
+    staged: bool
+    pods: tuple[str, ...]
+
+
+_Told = tuple[Family, Direction, Plan]
+
+
+class LocalPods:
+    """Each pod with its plans, and the bodies these make."""
+
+    def __init__(self, fixed: Fixed, families: tuple[Family, ...]) -> None:
+        self._fixed = fixed
+        self._families = families
+        self._told: dict[str, tuple[tuple[Address, ...], Mapping[Direction, Plan]]] = {}
+        self._pods: dict[_Told, set[Address]] = {}
+        self._bodies: dict[_Told, Body] = {}
+        self._selected: dict[str, tuple[Policy, ...]] = {}
+
+    def put(self, key: str, pod: Endpoint | None, policies: Iterable[Policy]) -> bool:
+        """What `policies`, those that select the pod, say to it now. Whether that changes any rules."""
+        selecting = tuple(policies)
+        before = self._told.pop(key, None)
+        after = None
+        self._selected.pop(key, None)
+        if pod is not None:
+            plans = {direction: plan(pod, selecting, direction) for direction in Direction}
+            after = self._told[key] = (pod.addresses, plans)
+            self._selected[key] = selecting
+        if before == after:
+            return False
+        if before:
+            self._remove(*before)
+        if after:
+            self._add(*after)
+        return True
+
+    def programmed(self) -> tuple[ProgrammedPolicy, ...]:
+        """The policies that select pods, sorted."""
+        found: dict[str, tuple[Policy, list[str]]] = {}
+        for key, policies in sorted(self._selected.items()):
+            for policy in policies:
+                found.setdefault(policy.ref, (policy, []))[1].append(key)
+        return tuple(
+            ProgrammedPolicy(ref=ref, directions=tuple(sorted(policy.rules)), staged=policy.staged, pods=tuple(pods))
+            for ref, (policy, pods) in sorted(found.items())
+        )
+
+    def peers(self) -> frozenset[tuple[Family, Peer]]:
+        """Whose sets the rules use."""
+        return frozenset((family, peer) for (family, _, _), found in self._bodies.items() for peer in found.peers)
+
+    def classes(self, family: Family) -> Mapping[Direction, Classes]:
+        """What applies to which pods, in one family."""
+        return {direction: self._classes(family, direction) for direction in Direction}
+
+    def _classes(self, family: Family, direction: Direction) -> Classes:
+        found: dict[str, tuple[Body, list[Address]]] = {}
+        for told, pods in self._pods.items():
+            if told[:2] == (family, direction):
+                its_body = self._bodies[told]
+                found.setdefault(its_body.chain.name, (its_body, []))[1].extend(pods)
+        return [(its_body, sorted(pods)) for _, (its_body, pods) in sorted(found.items())]
+
+    def _tellings(
+        self, addresses: tuple[Address, ...], plans: Mapping[Direction, Plan]
+    ) -> Iterable[tuple[_Told, Address]]:
+        for address in addresses:
+            if (family := family_of(address)) in self._families:
+                for direction, its_plan in plans.items():
+                    yield (family, direction, its_plan), address
+
+    def _add(self, addresses: tuple[Address, ...], plans: Mapping[Direction, Plan]) -> None:
+        for told, address in self._tellings(addresses, plans):
+            if told not in self._pods:
+                family, direction, its_plan = told
+                self._pods[told] = set()
+                self._bodies[told] = body(its_plan, direction, family, self._fixed)
+            self._pods[told].add(address)
+
+    def _remove(self, addresses: tuple[Address, ...], plans: Mapping[Direction, Plan]) -> None:
+        for told, address in self._tellings(addresses, plans):
+            self._pods[told].discard(address)
+            if not self._pods[told]:
+                del self._pods[told], self._bodies[told]

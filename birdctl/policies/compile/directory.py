@@ -1,0 +1,138 @@
+"""The pods that policies can speak of, by namespace and by address.
+
+Those are the pods with addresses of their own that still run: a hostNetwork pod is its node, and the address of a
+finished pod is free for the next. When two claim one address it is the first one's, by namespace and name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from types import MappingProxyType
+
+from birdctl.addresses import Address, parse_address
+from birdctl.cluster.objects import Namespace, Pod
+from birdctl.cluster.store import Cluster, Key
+from birdctl.policies.compile.peers import Endpoint
+
+NAME_LABEL = "kubernetes.io/metadata.name"
+
+Change = tuple[Endpoint | None, Endpoint | None]
+"""An endpoint before and after."""
+
+_FINISHED = ("Succeeded", "Failed")
+
+
+class Directory:
+    """Kept up to date by dirty keys."""
+
+    def __init__(self, node: str) -> None:
+        self._node = node
+        self._endpoints: dict[str, dict[str, Endpoint]] = {}
+        self._claims: dict[Address, set[str]] = {}
+        self._spaces: dict[str, Mapping[str, str]] = {}
+        self.local: dict[str, Endpoint] = {}
+
+    def get(self, key: str) -> Endpoint | None:
+        return self._endpoints.get(key.partition("/")[0], {}).get(key)
+
+    def by_namespace(self) -> Iterator[tuple[str, Mapping[str, str], Collection[Endpoint]]]:
+        """Each namespace that has endpoints, its labels, and they."""
+        for name, endpoints in self._endpoints.items():
+            yield name, self._labels(name), endpoints.values()
+
+    def in_namespace(self, name: str) -> Collection[Endpoint]:
+        return self._endpoints.get(name, {}).values()
+
+    def update(self, cluster: Cluster, dirty: Iterable[Key]) -> list[Change]:
+        """What changed with these objects."""
+        pods: set[str] = set()
+        for kind, key in dirty:
+            if kind == Pod.__name__:
+                pods.add(key)
+            elif kind == Namespace.__name__ and self._relabel(cluster, key):
+                pods.update(self._endpoints.get(key, ()))
+        for key in tuple(pods):
+            pods |= self._claim(key, cluster.get(Pod, key))
+        return [change for key in sorted(pods) if (change := self._put(key, cluster.get(Pod, key)))]
+
+    def _labels(self, namespace: str) -> Mapping[str, str]:
+        return self._spaces.get(namespace) or MappingProxyType({NAME_LABEL: namespace})
+
+    def _relabel(self, cluster: Cluster, name: str) -> bool:
+        before = self._labels(name)
+        namespace = cluster.get(Namespace, name)
+        if namespace is None:
+            self._spaces.pop(name, None)
+        else:
+            self._spaces[name] = namespace.metadata.labels
+        return before != self._labels(name)
+
+    def _claim(self, key: str, pod: Pod | None) -> set[str]:
+        """The other pods that lose or gain an address now that `pod` has these."""
+        before = self.get(key)
+        others: set[str] = set()
+        addresses = _addresses(pod)
+        for address in {*addresses, *(before.addresses if before else ())}:
+            claims = self._claims.setdefault(address, set())
+            others |= claims
+            if address in addresses:
+                claims.add(key)
+            else:
+                claims.discard(key)
+            if not claims:
+                del self._claims[address]
+        return others
+
+    def _put(self, key: str, pod: Pod | None) -> Change | None:
+        before, after = self.get(key), self._endpoint(key, pod)
+        if before == after:
+            return None
+        namespace = key.partition("/")[0]
+        self.local.pop(key, None)
+        if after is None:
+            endpoints = self._endpoints[namespace]
+            del endpoints[key]
+            if not endpoints:
+                del self._endpoints[namespace]
+        else:
+            self._endpoints.setdefault(namespace, {})[key] = after
+            if after.local:
+                self.local[key] = after
+        return before, after
+
+    def _endpoint(self, key: str, pod: Pod | None) -> Endpoint | None:
+        addresses = tuple(address for address in _addresses(pod) if min(self._claims[address]) == key)
+        if pod is None or not addresses:
+            return None
+        return Endpoint(
+            key=key,
+            namespace=pod.namespace,
+            labels=pod.metadata.labels,
+            space=self._labels(pod.namespace),
+            addresses=addresses,
+            ports=_ports(pod),
+            local=pod.spec.node_name == self._node,
+        )
+
+
+def _addresses(pod: Pod | None) -> tuple[Address, ...]:
+    """Its own addresses, those that can be read."""
+    if pod is None or pod.spec.host_network or pod.status.phase in _FINISHED:
+        return ()
+    found: dict[Address, None] = {}
+    for item in pod.status.pod_ips:
+        try:
+            found[parse_address(item.ip)] = None
+        except ValueError:
+            continue
+    return tuple(found)
+
+
+def _ports(pod: Pod) -> Mapping[tuple[str, str], tuple[int, ...]]:
+    found: dict[tuple[str, str], tuple[int, ...]] = {}
+    for container in pod.spec.containers:
+        for port in container.ports:
+            if port.name:
+                name = (port.name, port.protocol.lower())
+                found[name] = tuple(sorted({*found.get(name, ()), port.container_port}))
+    return found

@@ -1,0 +1,43 @@
+"""Names of sets and chains: digests of what they mean or contain, so that another meaning is another name.
+
+ipset takes 31 characters and iptables 28; a digest has 16 hexadecimal digits. Parts are hashed with their lengths, so
+no two lists of parts read alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from birdctl.addresses import Family
+from birdctl.policies.model import CHAIN_PREFIX, SET_PREFIX, Direction, Rule
+
+SHORT = {Direction.INGRESS: "IN", Direction.EGRESS: "EG"}
+
+POLICY = f"{CHAIN_PREFIX}POLICY"
+
+
+def direction_chain(direction: Direction) -> str:
+    return f"{CHAIN_PREFIX}{SHORT[direction]}"
+
+
+def cut_set(family: Family) -> str:
+    return f"{SET_PREFIX}cut{family.digit}"
+
+
+def set_name(kind: str, family: Family, parts: Iterable[str]) -> str:
+    """`kind` has at most six letters."""
+    return f"{SET_PREFIX}{kind}{family.digit}-{digest(parts)}"
+
+
+def chain_name(direction: Direction, rules: Iterable[Rule]) -> str:
+    return f"{CHAIN_PREFIX}{SHORT[direction]}-{digest(map(repr, rules))}"
+
+
+def digest(parts: Iterable[str]) -> str:
+    found = hashlib.sha256()
+    for part in parts:
+        data = part.encode()
+        found.update(b"%d:" % len(data))
+        found.update(data)
+    return found.hexdigest()[:16]

@@ -6,7 +6,8 @@
     ├─ BackendError      BIRD or the node refused: what was asked and what was answered
     │  ├─ Unavailable    the daemon, socket or API server is not there (yet): worth a retry
     │  └─ ApiRefused     the API server said no: carries the HTTP status
-    └─ NotConverged      applied, but what was read back differs
+    ├─ NotConverged      applied, but what was read back differs
+    └─ UnknownRule       our chains have a rule that birdctl does not write: no answer is better than a guess
 
 Raised once, where the cause is known; caught in two places, the command line (message, exit code 1) and the agent's
 loop (log, back off). No message ever contains a secret.
@@ -56,3 +57,7 @@ class ApiRefused(BackendError):
 
 class NotConverged(BirdctlError):
     """Applied, but the state that was read back is not the desired one."""
+
+
+class UnknownRule(BirdctlError):
+    """Our chains have a rule, a set or a jump that birdctl does not write."""

@@ -1,0 +1,435 @@
+"""What the API says about the first packet of a connection, read from the objects alone.
+
+Written for its own sake and unlike the compiler, which is tested against it. A packet leaves a pod (its egress) and
+reaches a pod (its ingress); each is judged by the policies that select that pod, and both must allow it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from birdctl.addresses import Address, Prefix
+from birdctl.cluster.clusterpolicy import (
+    ClusterEgressRule,
+    ClusterIngressRule,
+    ClusterNetworkPolicy,
+    PolicyPeer,
+    PolicyProtocol,
+    PolicySubject,
+)
+from birdctl.cluster.objects import (
+    IPBlock,
+    Labels,
+    Namespace,
+    NetworkPolicy,
+    NetworkPolicyEgressRule,
+    NetworkPolicyIngressRule,
+    NetworkPolicyPeer,
+    NetworkPolicyPort,
+    NetworkPolicySpec,
+    Node,
+    ObjectMeta,
+    Pod,
+)
+from birdctl.cluster.store import Cluster
+from birdctl.policies.model import Direction
+from birdctl.policies.packet import Packet
+
+Rule = NetworkPolicyIngressRule | NetworkPolicyEgressRule
+ClusterRule = ClusterIngressRule | ClusterEgressRule
+
+_STAGED = "birdctl.io/staged"
+_ERRORS_AND_NEIGHBOURS = {"icmp": {3, 11, 12}, "ipv6-icmp": {1, 2, 3, 4, *range(130, 137), 143}}
+"""ICMP types without which paths do not work."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """One thing that was decided about one end: by a policy ("NetworkPolicy ns/name") or without one."""
+
+    direction: Direction
+    pod: str
+    policy: str
+    text: str
+    allowed: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """Whether both ends allow it, why, and which staged policies would not. `silent`: refused without an answer."""
+
+    allowed: bool
+    silent: bool
+    why: tuple[Reason, ...]
+    would_deny: tuple[str, ...]
+
+
+def judge(cluster: Cluster, packet: Packet, *, default_deny: bool = False, drop: bool = False) -> Judgement:
+    """What the objects say. `default_deny` and `drop` are the settings of all nodes."""
+    if _never_refused(packet):
+        return Judgement(allowed=True, silent=False, why=(), would_deny=())
+    ends = [
+        _End(cluster, packet, direction, default_deny=default_deny, drop=drop)
+        for direction in (Direction.EGRESS, Direction.INGRESS)
+    ]
+    for end in ends:
+        end.judge()
+        if not end.allowed:
+            break
+    return Judgement(
+        allowed=all(end.allowed for end in ends),
+        silent=any(end.silent for end in ends),
+        why=tuple(reason for end in ends for reason in end.why),
+        would_deny=tuple(policy for end in ends for policy in end.would_deny),
+    )
+
+
+def _never_refused(packet: Packet) -> bool:
+    return packet.source == packet.destination or packet.port in _ERRORS_AND_NEIGHBOURS.get(packet.protocol, ())
+
+
+class _End:
+    """One end of a connection."""
+
+    def __init__(
+        self, cluster: Cluster, packet: Packet, direction: Direction, *, default_deny: bool, drop: bool
+    ) -> None:
+        self._cluster = cluster
+        self._packet = packet
+        self._direction = direction
+        self._default_deny = default_deny
+        self._drop = drop
+        ingress = direction is Direction.INGRESS
+        self._here = packet.destination if ingress else packet.source
+        self._peer = packet.source if ingress else packet.destination
+        self._pod = _pod_at(cluster, self._here)
+        self._peer_pod = _pod_at(cluster, self._peer)
+        self.allowed = True
+        self.silent = False
+        self.why: list[Reason] = []
+        self.would_deny: list[str] = []
+
+    def judge(self) -> None:
+        if self._pod is None:
+            self._judge_unknown()
+        elif self._peer in _addresses(self._cluster.get(Node, self._pod.spec.node_name)):
+            self._say("", "a pod and its own node always reach each other", allowed=True)
+        else:
+            self._judge_pod(self._pod)
+
+    def _judge_unknown(self) -> None:
+        node = _node_of(self._cluster, self._here) if self._default_deny else None
+        if node and self._peer not in _addresses(node):
+            self._say("", f"{self._here} is no known pod of node {node.name}: closed by default", allowed=False)
+            self.allowed, self.silent = False, self._drop
+
+    def _judge_pod(self, pod: Pod) -> None:
+        """Tier by tier: Admin, NetworkPolicy, Baseline; who decides first decides."""
+        admin = self._tier(pod, "Admin")
+        if admin in ("Accept", "Deny"):
+            self._decide(allowed=admin == "Accept", silent=True)
+        elif policies := self._selecting(pod):
+            allowed = self._network_policies(policies)
+            if not allowed:
+                names = ", ".join(policy.key for policy in policies)
+                self._say(names, "selected, and none of these allows it", allowed=False)
+            self._decide(allowed=allowed, silent=self._drop)
+        else:
+            self._judge_staged(self._selecting(pod, staged=True))
+            self._decide(allowed=self._tier(pod, "Baseline") != "Deny", silent=True)
+
+    def _decide(self, *, allowed: bool, silent: bool) -> None:
+        self.allowed, self.silent = allowed, silent and not allowed
+
+    def _say(self, policy: str, text: str, *, allowed: bool | None = None) -> None:
+        pod = self._pod.key if self._pod else ""
+        self.why.append(Reason(direction=self._direction, pod=pod, policy=policy, text=text, allowed=allowed))
+
+    # NetworkPolicy
+
+    def _selecting(self, pod: Pod, *, staged: bool = False) -> list[NetworkPolicy]:
+        """Those that isolate the pod in this direction; one that cannot be read isolates its whole namespace."""
+        found = [
+            policy
+            for policy in self._cluster.objects(NetworkPolicy).values()
+            if policy.namespace == pod.namespace
+            and policy.spec.pod_selector.matches(pod.metadata.labels)
+            and self._direction in policy.spec.policy_types
+        ]
+        unread = (key.partition("/") for kind, key in self._cluster.errors if kind == NetworkPolicy.__name__)
+        found += [_closed(namespace, name) for namespace, _, name in unread if namespace == pod.namespace]
+        chosen = (policy for policy in found if _is_staged(policy) is staged)
+        return sorted(chosen, key=lambda policy: policy.key)
+
+    def _network_policies(self, policies: Iterable[NetworkPolicy]) -> bool:
+        """They add up."""
+        for policy in policies:
+            for index, rule in enumerate(self._rules(policy)):
+                if self._rule_allows(policy, rule):
+                    name = f"{self._direction.lower()} rule {index + 1}"
+                    self._say(policy.ref, f"{name} allows it", allowed=True)
+                    return True
+        return False
+
+    def _rules(self, policy: NetworkPolicy) -> Iterable[Rule]:
+        """None if anything in the policy would not have passed validation."""
+        every: list[Rule] = [*policy.spec.ingress, *policy.spec.egress]
+        if not all(_valid_peer(peer) for rule in every for peer in _peers(rule)):
+            return ()
+        if not all(_valid_port(port) for rule in every for port in rule.ports):
+            return ()
+        return policy.spec.ingress if self._direction is Direction.INGRESS else policy.spec.egress
+
+    def _rule_allows(self, policy: NetworkPolicy, rule: Rule) -> bool:
+        return any(
+            self._peer_is(policy, peer) and self._port_is(peer, port)
+            for peer in _peers(rule) or (None,)
+            for port in rule.ports or (None,)
+        )
+
+    def _peer_is(self, policy: NetworkPolicy, peer: NetworkPolicyPeer | None) -> bool:
+        if peer is None:
+            return True
+        if peer.ip_block is not None:
+            inside, *excepts = _networks(peer.ip_block)
+            return self._peer in inside and not any(self._peer in part for part in excepts)
+        pod = self._peer_pod
+        if pod is None or (peer.pod_selector and not peer.pod_selector.matches(pod.metadata.labels)):
+            return False
+        if peer.namespace_selector is None:
+            return pod.namespace == policy.namespace
+        return peer.namespace_selector.matches(_labels(self._cluster, pod.namespace))
+
+    def _port_is(self, peer: NetworkPolicyPeer | None, port: NetworkPolicyPort | None) -> bool:
+        if port is None:
+            return True
+        if port.protocol.lower() != self._packet.protocol:
+            return False
+        if port.port is None:
+            return True
+        if isinstance(port.port, str):
+            return not (self._towards_block(peer)) and self._named_port_is(port.port)
+        return port.port <= self._packet.port <= (port.end_port or port.port)
+
+    def _towards_block(self, peer: NetworkPolicyPeer | None) -> bool:
+        """Addresses of a block have no container ports; those of the selected pod itself have."""
+        return self._direction is Direction.EGRESS and peer is not None and peer.ip_block is not None
+
+    def _named_port_is(self, name: str) -> bool:
+        """Whether the destination pod calls the packet's port so."""
+        pod = self._pod if self._direction is Direction.INGRESS else self._peer_pod
+        ports = [port for container in pod.spec.containers for port in container.ports] if pod else []
+        wanted = (name, self._packet.protocol, self._packet.port)
+        return wanted in ((port.name, port.protocol.lower(), port.container_port) for port in ports)
+
+    def _judge_staged(self, policies: list[NetworkPolicy]) -> None:
+        if policies and not any(self._rule_allows(policy, rule) for policy in policies for rule in self._rules(policy)):
+            self.would_deny += [policy.ref for policy in policies]
+
+    # ClusterNetworkPolicy
+
+    def _tier(self, pod: Pod, tier: str) -> str | None:
+        """Accept, Deny or Pass; None if no rule of the tier matches."""
+        everything = self._cluster.objects(ClusterNetworkPolicy).values()
+        policies = sorted(everything, key=lambda policy: (policy.spec.priority, policy.name))
+        for policy in policies:
+            if policy.spec.tier != tier or not self._is_subject(policy.spec.subject, pod):
+                continue
+            action = next((self._action(rule) for rule in self._cluster_rules(policy) if self._matches(rule)), None)
+            if action and _is_staged(policy):
+                self.would_deny += [policy.ref] if action == "Deny" else []
+            elif action:
+                self._say(policy.ref, f"{tier} tier: {action}", allowed={"Accept": True, "Deny": False}.get(action))
+                return action
+        return None
+
+    def _cluster_rules(self, policy: ClusterNetworkPolicy) -> tuple[ClusterRule, ...]:
+        return policy.spec.ingress if self._direction is Direction.INGRESS else policy.spec.egress
+
+    def _action(self, rule: ClusterRule) -> str:
+        """A Deny or Pass that is not wholly understood is a Deny."""
+        return rule.action if _understood(rule) else "Deny"
+
+    def _matches(self, rule: ClusterRule) -> bool:
+        """A rule that is not wholly understood matches everything, or as an Accept what it is understood to say."""
+        if rule.action != "Accept" and not _understood(rule):
+            return True
+        return any(
+            _valid_cluster_peer(peer, rule) and self._cluster_peer_is(peer) and self._protocol_is(peer, protocol)
+            for peer in _cluster_peers(rule)
+            for protocol in (rule.protocols if rule.protocols is not None else (None,))
+        )
+
+    def _is_subject(self, subject: PolicySubject, pod: Pod) -> bool:
+        """A subject that cannot be understood is every pod."""
+        return (subject.namespaces is None) == (subject.pods is None) or self._selects(subject, pod)
+
+    def _selects(self, selection: PolicySubject | PolicyPeer, pod: Pod) -> bool:
+        labels = _labels(self._cluster, pod.namespace)
+        if selection.namespaces is not None:
+            return selection.namespaces.matches(labels)
+        pods = selection.pods
+        return bool(pods and pods.namespace_selector.matches(labels) and pods.pod_selector.matches(pod.metadata.labels))
+
+    def _cluster_peer_is(self, peer: PolicyPeer) -> bool:
+        if peer.networks:
+            return any(self._peer in _network(text) for text in peer.networks)
+        if peer.nodes is not None:
+            nodes = self._cluster.objects(Node).values()
+            return any(self._peer in _addresses(node) for node in nodes if peer.nodes.matches(node.metadata.labels))
+        return self._peer_pod is not None and self._selects(peer, self._peer_pod)
+
+    def _protocol_is(self, peer: PolicyPeer, protocol: PolicyProtocol | None) -> bool:
+        if protocol is None:
+            return True
+        if not _valid_protocol(protocol):
+            return False
+        if protocol.destination_named_port:
+            towards_addresses = self._direction is Direction.EGRESS and (peer.networks or peer.nodes is not None)
+            return not towards_addresses and self._named_port_is(protocol.destination_named_port)
+        ports = {"tcp": protocol.tcp, "udp": protocol.udp, "sctp": protocol.sctp}.get(self._packet.protocol)
+        if ports is None or ports.destination_port is None:
+            return ports is not None
+        low, high = _bounds(protocol)
+        return low <= self._packet.port <= high
+
+
+def _pod_at(cluster: Cluster, address: Address) -> Pod | None:
+    """The running pod whose own address it is; the first by name, should several claim it."""
+    found = (
+        pod
+        for pod in cluster.objects(Pod).values()
+        if not pod.spec.host_network
+        and pod.status.phase not in ("Succeeded", "Failed")
+        and str(address) in {_canonical(item.ip) for item in pod.status.pod_ips}
+    )
+    return min(found, key=lambda pod: pod.key, default=None)
+
+
+def _canonical(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return ""
+
+
+def _addresses(node: Node | None) -> set[Address]:
+    items = node.status.addresses if node else ()
+    texts = (_canonical(item.address) for item in items if item.type in ("InternalIP", "ExternalIP"))
+    return {ipaddress.ip_address(text) for text in texts if text}
+
+
+def _node_of(cluster: Cluster, address: Address) -> Node | None:
+    """The node that gives its pods addresses like this."""
+    for node in cluster.objects(Node).values():
+        if any(_valid_cidr(text) and address in _network(text) for text in node.spec.pod_cidrs):
+            return node
+    return None
+
+
+def _labels(cluster: Cluster, namespace: str) -> Labels:
+    found = cluster.get(Namespace, namespace)
+    return found.metadata.labels if found else {"kubernetes.io/metadata.name": namespace}
+
+
+def _is_staged(policy: NetworkPolicy | ClusterNetworkPolicy) -> bool:
+    return policy.metadata.annotations.get(_STAGED) == "true"
+
+
+def _closed(namespace: str, name: str) -> NetworkPolicy:
+    metadata = ObjectMeta(namespace=namespace, name=name)
+    return NetworkPolicy(metadata=metadata, spec=NetworkPolicySpec(policy_types=("Ingress", "Egress")))
+
+
+def _peers(rule: Rule) -> tuple[NetworkPolicyPeer, ...]:
+    return rule.from_ if isinstance(rule, NetworkPolicyIngressRule) else rule.to
+
+
+def _cluster_peers(rule: ClusterRule) -> tuple[PolicyPeer, ...]:
+    return rule.from_ if isinstance(rule, ClusterIngressRule) else rule.to
+
+
+# What validation of the API asks for
+
+
+def _valid_cidr(text: str) -> bool:
+    try:
+        _network(text)
+    except ValueError:
+        return False
+    return re.fullmatch(r".+/[0-9]+", text) is not None
+
+
+def _network(text: str) -> Prefix:
+    return ipaddress.ip_network(re.sub(r"(^|\.)0+(?=\d)", r"\1", text), strict=False)
+
+
+def _networks(block: IPBlock) -> list[Prefix]:
+    return [_network(text) for text in (block.cidr, *block.except_)]
+
+
+def _valid_peer(peer: NetworkPolicyPeer) -> bool:
+    selects = peer.pod_selector is not None or peer.namespace_selector is not None
+    if peer.ip_block is None or selects:
+        return selects and peer.ip_block is None
+    if not all(map(_valid_cidr, (peer.ip_block.cidr, *peer.ip_block.except_))):
+        return False
+    whole, *parts = _networks(peer.ip_block)
+    return all(
+        part.version == whole.version and part.network_address in whole and part.prefixlen > whole.prefixlen
+        for part in parts
+    )
+
+
+def _valid_port(port: NetworkPolicyPort) -> bool:
+    if port.protocol not in ("TCP", "UDP", "SCTP"):
+        return False
+    if not isinstance(port.port, int):
+        named = port.port is None or bool(
+            re.fullmatch(r"[a-z0-9-]{1,15}", port.port)
+            and re.search("[a-z]", port.port)
+            and not re.search("^-|-$|--", port.port)
+        )
+        return named and port.end_port is None
+    highest = port.port if port.end_port is None else port.end_port
+    return 1 <= port.port <= highest <= 65535  # noqa: PLR2004
+
+
+def _understood(rule: ClusterRule) -> bool:
+    peers = _cluster_peers(rule)
+    return (
+        bool(peers)
+        and all(_valid_cluster_peer(peer, rule) for peer in peers)
+        and all(_valid_protocol(protocol) for protocol in rule.protocols or ())
+    )
+
+
+def _valid_cluster_peer(peer: PolicyPeer, rule: ClusterRule) -> bool:
+    kinds = [peer.namespaces is not None, peer.pods is not None, bool(peer.networks), peer.nodes is not None]
+    if isinstance(rule, ClusterIngressRule) and any(kinds[2:]):
+        return False
+    return sum(kinds) == 1 and all(map(_valid_cidr, peer.networks))
+
+
+def _valid_protocol(protocol: PolicyProtocol) -> bool:
+    given = [ports for ports in (protocol.tcp, protocol.udp, protocol.sctp) if ports is not None]
+    if len(given) + bool(protocol.destination_named_port) != 1:
+        return False
+    port = given[0].destination_port if given else None
+    if port is None:
+        return True
+    if (port.number is None) == (port.range is None):
+        return False
+    low, high = _bounds(protocol)
+    return 1 <= low <= high <= 65535  # noqa: PLR2004
+
+
+def _bounds(protocol: PolicyProtocol) -> tuple[int, int]:
+    ports = protocol.tcp or protocol.udp or protocol.sctp
+    port = ports.destination_port if ports else None
+    if port and port.range:
+        return port.range.start, port.range.end
+    return (port.number, port.number) if port and port.number else (0, 0)

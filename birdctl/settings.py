@@ -24,6 +24,7 @@ from birdctl.errors import InputError
 from birdctl.secret import Secret
 
 if TYPE_CHECKING:
+    from birdctl.policies.options import PolicyOptions
     from birdctl.routing.options import RoutingOptions
 
 _SPECIFICATION = "birdctl.setting"
@@ -132,8 +133,8 @@ class Settings:
     )
 
     run_router: bool = _setting(True, values.BOOLEAN, "Routing", "configure BIRD")
-    enable_ipv4: bool = _setting(True, values.BOOLEAN, "Routing", "route IPv4", live=True)
-    enable_ipv6: bool = _setting(True, values.BOOLEAN, "Routing", "route IPv6", live=True)
+    enable_ipv4: bool = _setting(True, values.BOOLEAN, "Routing", "route IPv4, and enforce policies on it", live=True)
+    enable_ipv6: bool = _setting(True, values.BOOLEAN, "Routing", "route IPv6, and enforce policies on it", live=True)
     cluster_asn: int = _setting(64512, values.ASN, "Routing", "ASN of every node that has none of its own", live=True)
     nodes_full_mesh: bool = _setting(
         True,
@@ -241,6 +242,31 @@ class Settings:
         1000, values.integer(1, 60_000), "External peers", "BFD's receive interval in milliseconds", live=True
     )
 
+    run_firewall: bool = _setting(
+        False, values.BOOLEAN, "Network policy", "enforce NetworkPolicy and ClusterNetworkPolicy"
+    )
+    netpol_default_deny: bool = _setting(
+        False,
+        values.BOOLEAN,
+        "Network policy",
+        "addresses of the node's pod CIDRs stay closed until their pod is known: no pod is open before its policies",
+        live=True,
+    )
+    netpol_deny_action: str = _setting(
+        "reject",
+        values.one_of("reject", "drop"),
+        "Network policy",
+        "what happens to traffic that NetworkPolicy refuses; ClusterNetworkPolicy always drops",
+        live=True,
+    )
+    iptables_sync_period: float = _setting(
+        300.0,
+        values.DURATION,
+        "Network policy",
+        "how often everything in the kernel is read back, and repaired where somebody else changed it",
+        live=True,
+    )
+
     @classmethod
     def load(cls, flags: object, environment: Mapping[str, str]) -> Self:
         """The settings in force; `flags` is an argparse namespace, absent attributes are not given.
@@ -262,7 +288,18 @@ class Settings:
         """What the routing compiler needs of these settings."""
         from birdctl.routing.options import RoutingOptions  # noqa: PLC0415 - only who compiles pays for it
 
-        return RoutingOptions(**{field.name: getattr(self, field.name) for field in dataclasses.fields(RoutingOptions)})
+        return RoutingOptions(**self._of(RoutingOptions))
+
+    def policies(self) -> PolicyOptions:
+        """What the policy compiler needs of these settings."""
+        from birdctl.policies.options import PolicyOptions  # noqa: PLC0415 - only who compiles pays for it
+
+        return PolicyOptions(**self._of(PolicyOptions))
+
+    def _of(self, options: type[Any]) -> dict[str, Any]:
+        """The settings that have the names of an options' fields."""
+        names = options.__dataclass_fields__.keys() & self.__dataclass_fields__.keys()
+        return {name: getattr(self, name) for name in names}
 
 
 @cache

@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 _PROXY = "belongs to the service proxy, which this version does not have: leave it out"
-_POLICY = "belongs to network policy, which this version does not have: leave it out"
 _OVERLAY = "belongs to the overlay, which this version does not have: leave it out"
 _POOLS = "belongs to the load balancer address allocator, which this version does not have: leave it out"
 _ADMIN = "BIRD has no gRPC: its control socket is --bird-socket, readers use `birdctl show`"
 
 SWITCHES = {
-    "run-firewall": "network policy is not in this version: give --run-firewall=false and keep another policy engine",
     "run-service-proxy": "the service proxy is not in this version: give --run-service-proxy=false and keep kube-proxy",
     "run-loadbalancer": "the load balancer address allocator is not in this version: give --run-loadbalancer=false",
     "enable-overlay": "tunnels are not in this version: give --enable-overlay=false",
@@ -29,8 +27,7 @@ SWITCHES = {
     "nodeport-bindon-all-ip": _PROXY,
     "ipvs-graceful-termination": _PROXY,
     "ipvs-permit-all": _PROXY,
-    "netpol-default-deny": _POLICY,
-    "use-nftables-for-netpol": _POLICY,
+    "use-nftables-for-netpol": "policies are written through iptables, in nft mode if the host uses it: leave it out",
     "loadbalancer-default-class": _POOLS,
 }
 """Boolean flags: `=false` is what birdctl does anyway and is accepted, true is refused with this line."""
@@ -41,7 +38,6 @@ REFUSED = {
     "metrics-path": "it is always /metrics",
     "v": "use --log-level",
     "ipvs-sync-period": "one period for everything: --resync-period",
-    "iptables-sync-period": "one period for everything: --resync-period",
     "routes-sync-period": "one period for everything: --resync-period",
     "loadbalancer-sync-period": "one period for everything: --resync-period",
     "injected-routes-sync-period": "BIRD itself keeps learned routes in the kernel: leave it out",
@@ -51,7 +47,7 @@ REFUSED = {
     "service-tcp-timeout": _PROXY,
     "service-tcpfin-timeout": _PROXY,
     "service-udp-timeout": _PROXY,
-    "service-node-port-range": _POLICY,
+    "service-node-port-range": "policies see where a node port leads, and need no list of them: leave it out",
     "overlay-type": _OVERLAY,
     "overlay-encap": _OVERLAY,
     "overlay-encap-port": _OVERLAY,

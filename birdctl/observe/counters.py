@@ -23,13 +23,21 @@ class Histogram:
 
 
 @dataclass(slots=True)
-class Counters:
-    """`passes` by result: changed, unchanged, refused, failed; `flaps` by external peer; `reaction_seconds` from the
-    change of an object to its effect read back from BIRD.
+class Passes:
+    """Of one domain. `results`: changed, unchanged, refused, failed; `reaction_seconds` from the change of an object to
+    its effect read back.
     """
 
-    passes: Counter[str] = field(default_factory=Counter)
-    pass_seconds: Histogram = field(default_factory=Histogram)
-    commit_seconds: Histogram = field(default_factory=Histogram)
+    results: Counter[str] = field(default_factory=Counter)
+    seconds: Histogram = field(default_factory=Histogram)
     reaction_seconds: Histogram = field(default_factory=Histogram)
+
+
+@dataclass(slots=True)
+class Counters:
+    """`flaps` by external peer."""
+
+    routing: Passes = field(default_factory=Passes)
+    policies: Passes = field(default_factory=Passes)
+    commit_seconds: Histogram = field(default_factory=Histogram)
     flaps: Counter[str] = field(default_factory=Counter)

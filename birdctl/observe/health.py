@@ -1,7 +1,7 @@
 """The verdicts behind the probes: each finds what is wrong, or nothing.
 
-livez: the loop turned lately. healthz: and BIRD answers. readyz: and the first complete sync was read back, BIRD is
-through with its restart, and enough sessions are Established with all their peer's routes.
+livez: every loop turned lately. healthz: and BIRD answers. readyz: and the first complete sync was read back, BIRD is
+through with its restart, enough sessions are Established with all their peer's routes, and no policy is missing.
 """
 
 from __future__ import annotations
@@ -9,27 +9,32 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from birdctl.observe.state import State
+from birdctl.observe.state import Progress, Routing, State
 
 
 def livez(state: State) -> str:
-    return "" if state.alive else f"the loop has not turned for {time.monotonic() - state.heartbeat:.0f} s"
+    stuck = min(state.domains.values(), key=lambda each: each.heartbeat)
+    return "" if stuck.alive else f"the loop has not turned for {time.monotonic() - stuck.heartbeat:.0f} s"
 
 
 def healthz(state: State) -> str:
-    return livez(state) or state.bird_error
+    return livez(state) or (state.routing.bird_error if state.routing else "")
 
 
 def readyz(state: State) -> str:
-    if wrong := healthz(state):
-        return wrong
-    if state.last_sync is None:
-        return state.error or state.source_error or "waiting for the first complete sync"
-    if state.sight is None or state.sight.status.recovering:
-        return "BIRD recovers from its restart"
-    if not state.enough_sessions:
-        return f"{state.sight.carrying} of {state.configured} sessions carry their routes"
-    return ""
+    return healthz(state) or next(filter(None, (_unready(state, each) for each in state.domains.values())), "")
+
+
+def _unready(state: State, progress: Progress) -> str:
+    if progress.last_sync is None:
+        return progress.error or state.source_error or "waiting for the first complete sync"
+    if isinstance(progress, Routing):
+        if progress.sight is None or progress.sight.status.recovering:
+            return "BIRD recovers from its restart"
+        if not progress.enough_sessions:
+            return f"{progress.sight.carrying} of {progress.configured} sessions carry their routes"
+        return ""
+    return "" if progress.healthy else progress.trouble or "policies are missing from the kernel"
 
 
 CHECKS: Mapping[str, Callable[[State], str]] = {"livez": livez, "healthz": healthz, "readyz": readyz}

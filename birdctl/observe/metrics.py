@@ -16,9 +16,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from birdctl.observe.bfd import word
-from birdctl.observe.counters import SECONDS, Counters, Histogram
+from birdctl.observe.counters import SECONDS, Counters, Histogram, Passes
 from birdctl.observe.sight import Sight
-from birdctl.observe.state import State
+from birdctl.observe.state import Policies, Routing, State
 
 Read = Callable[[], tuple[State, Sight | None]]
 Sample = tuple[str, tuple[str, ...], float | Histogram]
@@ -39,17 +39,21 @@ class Definition:
 
 
 DEFINITIONS = (
-    Definition("birdctl_converged", "whether BIRD runs what the objects say, read back"),
-    Definition("birdctl_healthy", "whether BIRD answers and enough sessions carry their routes"),
+    Definition("birdctl_converged", "whether the node is what the objects say, read back"),
+    Definition("birdctl_healthy", "whether BIRD answers, enough sessions carry their routes, and no policy is missing"),
     Definition("birdctl_pending_changes", "changes that were found and not applied"),
     Definition("birdctl_problems", "errors of objects that were left out"),
     Definition("birdctl_source_synced", "whether every watched kind was listed completely once"),
     Definition("birdctl_source_up", "whether the API server, or the folder, is in contact"),
-    Definition("birdctl_last_success_timestamp_seconds", "when BIRD last was read back as desired, since the epoch"),
-    Definition("birdctl_passes_total", "passes by result: changed, unchanged, refused, failed", ("result",), "counter"),
-    Definition("birdctl_pass_seconds", "duration of a pass that went through", kind="histogram"),
+    Definition(
+        "birdctl_last_success_timestamp_seconds", "when the node last was read back as desired, since the epoch"
+    ),
+    Definition("birdctl_passes_total", "routing passes: changed, unchanged, refused, failed", ("result",), "counter"),
+    Definition("birdctl_pass_seconds", "duration of a routing pass that went through", kind="histogram"),
     Definition("birdctl_commit_seconds", "duration of a commit, from candidate to confirm", kind="histogram"),
-    Definition("birdctl_reaction_seconds", "from an object's change to its effect read back", kind="histogram"),
+    Definition(
+        "birdctl_reaction_seconds", "from an object's change to its effect read back from BIRD", kind="histogram"
+    ),
     Definition("birdctl_session_flaps_total", "sessions that left Established, by external peer", ("peer",), "counter"),
     Definition("birdctl_bird_up", "whether BIRD answers on its control socket"),
     Definition("birdctl_bird_info", "1, with BIRD's version and router ID", ("version", "router_id")),
@@ -64,6 +68,16 @@ DEFINITIONS = (
         ("type", "peer", "family", "direction"),
     ),
     Definition("birdctl_originated_prefixes", "prefixes that this node originates"),
+    Definition("birdctl_policy_passes_total", "policy passes: changed, unchanged, failed", ("result",), "counter"),
+    Definition("birdctl_policy_pass_seconds", "duration of a policy pass that went through", kind="histogram"),
+    Definition(
+        "birdctl_policy_reaction_seconds", "from an object's change to its effect in the kernel", kind="histogram"
+    ),
+    Definition("birdctl_policies_unprogrammed", "policies that are not in the kernel; their pods are closed"),
+    Definition("birdctl_policy_chains", "iptables chains of birdctl, both families"),
+    Definition("birdctl_policy_rules", "iptables rules of birdctl, both families"),
+    Definition("birdctl_policy_sets", "ipsets of birdctl"),
+    Definition("birdctl_policy_entries", "entries of birdctl's ipsets"),
 )
 
 
@@ -100,14 +114,24 @@ def samples(state: State, sight: Sight | None, counters: Counters) -> Iterator[S
     """Name, label values and value of every series there is now."""
     yield "birdctl_converged", (), state.converged
     yield "birdctl_healthy", (), state.healthy
-    yield "birdctl_pending_changes", (), state.pending
+    yield "birdctl_pending_changes", (), sum(each.pending for each in state.domains.values())
     yield "birdctl_problems", (), len(state.problems)
     yield "birdctl_source_synced", (), state.synced
     yield "birdctl_source_up", (), not state.source_error
-    yield "birdctl_originated_prefixes", (), sum(map(len, state.inventory.originated.values()))
     if state.last_sync is not None:
         yield "birdctl_last_success_timestamp_seconds", (), state.last_sync
-    yield from _counted(counters)
+    if state.routing:
+        yield from _of_routing(state.routing, sight, counters)
+    if state.policies:
+        yield from _of_policies(state.policies, counters)
+
+
+def _of_routing(routing: Routing, sight: Sight | None, counters: Counters) -> Iterator[Sample]:
+    yield "birdctl_originated_prefixes", (), sum(map(len, routing.inventory.originated.values()))
+    yield from _of_passes("birdctl", counters.routing)
+    yield "birdctl_commit_seconds", (), counters.commit_seconds
+    for peer, count in counters.flaps.items():
+        yield "birdctl_session_flaps_total", (peer,), count
     yield "birdctl_bird_up", (), sight is not None
     if sight:
         yield from _of_bird(sight)
@@ -115,14 +139,23 @@ def samples(state: State, sight: Sight | None, counters: Counters) -> Iterator[S
         yield from _of_prefixes(sight)
 
 
-def _counted(counters: Counters) -> Iterator[Sample]:
+def _of_policies(policies: Policies, counters: Counters) -> Iterator[Sample]:
+    yield from _of_passes("birdctl_policy", counters.policies)
+    yield "birdctl_policies_unprogrammed", (), len(policies.unprogrammed)
+    if policies.desired:
+        chains = [chain for table in policies.desired.tables.values() for chain in table.chains.values()]
+        sets = policies.desired.sets.values()
+        yield "birdctl_policy_chains", (), len(chains)
+        yield "birdctl_policy_rules", (), sum(len(each.rules) for each in chains)
+        yield "birdctl_policy_sets", (), len(sets)
+        yield "birdctl_policy_entries", (), sum(len(each.entries) for each in sets)
+
+
+def _of_passes(prefix: str, passes: Passes) -> Iterator[Sample]:
     for result in _RESULTS:
-        yield "birdctl_passes_total", (result,), counters.passes[result]
-    yield "birdctl_pass_seconds", (), counters.pass_seconds
-    yield "birdctl_commit_seconds", (), counters.commit_seconds
-    yield "birdctl_reaction_seconds", (), counters.reaction_seconds
-    for peer, count in counters.flaps.items():
-        yield "birdctl_session_flaps_total", (peer,), count
+        yield f"{prefix}_passes_total", (result,), passes.results[result]
+    yield f"{prefix}_pass_seconds", (), passes.seconds
+    yield f"{prefix}_reaction_seconds", (), passes.reaction_seconds
 
 
 def _of_bird(sight: Sight) -> Iterator[Sample]:

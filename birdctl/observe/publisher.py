@@ -20,7 +20,7 @@ from birdctl.cluster.bgp import API_VERSION, BGPNodeState
 from birdctl.cluster.objects import Node
 from birdctl.errors import ApiRefused, BackendError
 from birdctl.observe.problems import ProblemReporter
-from birdctl.observe.state import State, time_of_day
+from birdctl.observe.state import Routing, State, time_of_day
 from birdctl.observe.status import essence, node_annotations, node_state
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,9 @@ class Publisher:
     def offer(self, state: State) -> None:
         """Returns at once; called from the loop, every turn."""
         before, self._state = self._state, state
-        if before is None or any(getattr(before, name) is not getattr(state, name) for name in _TELLING):
+        if before is None or any(
+            one is not other for one, other in zip(_telling(before), _telling(state), strict=True)
+        ):
             self._news.set()
 
     def _run(self) -> None:
@@ -64,7 +66,8 @@ class Publisher:
     def _try_to_write(self) -> None:
         assert self._state is not None
         try:
-            self._write_annotations(self._state)
+            if self._state.routing:
+                self._write_annotations(self._state.routing)
             self._write_node_state(self._state)
             self._problems.report(self._state.problems)
             self._error = ""
@@ -74,8 +77,8 @@ class Publisher:
             self._error = str(error)
             self._news.set()
 
-    def _write_annotations(self, state: State) -> None:
-        wanted = node_annotations(state)
+    def _write_annotations(self, routing: Routing) -> None:
+        wanted = node_annotations(routing)
         if wanted != self._annotations:
             body = {"metadata": {"annotations": wanted}}
             self._client.request("PATCH", path_of(Node, self._node), body, MERGE_PATCH)
@@ -120,4 +123,11 @@ class Publisher:
         ]
 
 
-_TELLING = ("sight", "inventory", "running", "error", "bird_error", "problems")
+def _telling(state: State) -> list[object]:
+    """What is worth a write when it changes; the same values as long as nothing does."""
+    return [
+        getattr(progress, name)
+        for progress in state.domains.values()
+        for name in ("error", "problems", "sight", "inventory", "running", "bird_error", "unprogrammed")
+        if hasattr(progress, name)
+    ]

@@ -1,16 +1,22 @@
-"""What the agent knows of itself: one frozen value that the loop replaces and every other thread reads.
+"""What the agent knows of itself: frozen values that its loops replace and every other thread reads.
 
-converged   everything the source said is compiled, and the digest read from the running BIRD is that of the result
-healthy     BIRD answers, is not recovering from a restart, and enough sessions carry all their routes
+Of each domain:
+
+converged   everything the source said is compiled, and what was read back from the node is the result
+healthy     routing: BIRD answers, is not recovering from a restart, and enough sessions carry all their routes
+            policies: none is missing from the kernel
 ready       healthy, and the first complete sync was read back
-alive       the loop turned lately
+alive       the domain's loop turned lately
+
+The node is what all of its domains are.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,20 +24,16 @@ from birdctl.errors import InputError
 from birdctl.observe.sight import Sight
 from birdctl.routing.inventory import Inventory
 
+if TYPE_CHECKING:
+    from birdctl.policies.model import PolicyState
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
-    """`running` and `desired` are digests; `pending` is how many changes a pass found and did not apply; times of day
-    in seconds since the epoch, `heartbeat` on the monotonic clock, `patience` in seconds.
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one domain is. `pending` is how many changes a pass found and did not apply; times of day in seconds
+    since the epoch, `heartbeat` on the monotonic clock, `patience` in seconds.
     """
 
-    node: str
-    inventory: Inventory
-    source: str = ""
-    source_error: str = ""
     synced: bool = False
-    bird_error: str = ""
-    running: str | None = None
-    desired: str | None = None
     dirty: bool = True
     pending: int = 0
     error: str = ""
@@ -40,15 +42,44 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 0
     last_sync: float | None = None
     last_sync_seconds: float | None = None
-    sight: Sight | None = None
     heartbeat: float = msgspec.field(default_factory=time.monotonic)
     patience: float = 60.0
+
+    @property
+    def trouble(self) -> str:
+        """Why the node is not as desired; empty when nothing is wrong."""
+        return self.error
+
+    @property
+    def converged(self) -> bool:
+        return self.synced and not self.dirty and not self.error and self.last_sync is not None
+
+    @property
+    def healthy(self) -> bool:
+        return not self.error
+
+    @property
+    def ready(self) -> bool:
+        return self.healthy and self.last_sync is not None
+
+    @property
+    def alive(self) -> bool:
+        return time.monotonic() - self.heartbeat < self.patience
+
+
+class Routing(Progress, frozen=True, kw_only=True):
+    """`running` and `desired` are digests."""
+
+    inventory: Inventory
+    bird_error: str = ""
+    running: str | None = None
+    desired: str | None = None
+    sight: Sight | None = None
     quorum: float = 0.5
 
     @property
-    def last_error(self) -> str:
-        """Why the node is not as desired; empty when nothing is wrong."""
-        return self.error or self.bird_error or self.source_error
+    def trouble(self) -> str:
+        return self.error or self.bird_error
 
     @property
     def converged(self) -> bool:
@@ -76,24 +107,82 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         seen = self.sight is not None and not self.sight.status.recovering
         return seen and not self.bird_error and self.enough_sessions
 
-    @property
-    def ready(self) -> bool:
-        return self.healthy and self.last_sync is not None
+
+class Policies(Progress, frozen=True, kw_only=True):
+    """`desired` is what the last pass made of the kernel; `unprogrammed` are the policies that are not in force, and
+    whose pods are closed.
+    """
+
+    desired: PolicyState | None = None
+    unprogrammed: tuple[InputError, ...] = ()
 
     @property
-    def alive(self) -> bool:
-        return time.monotonic() - self.heartbeat < self.patience
+    def healthy(self) -> bool:
+        return not self.error and not self.unprogrammed
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """The agent; a domain that is switched off is None."""
+
+    node: str
+    source: str = ""
+    source_error: str = ""
+    routing: Routing | None = None
+    policies: Policies | None = None
+
+    @property
+    def domains(self) -> dict[str, Progress]:
+        """Those that are switched on."""
+        found = {"routing": self.routing, "policies": self.policies}
+        return {name: progress for name, progress in found.items() if progress is not None}
+
+    @property
+    def last_error(self) -> str:
+        """Why the node is not as desired; empty when nothing is wrong."""
+        return next((each.trouble for each in self.domains.values() if each.trouble), self.source_error)
+
+    @property
+    def problems(self) -> tuple[InputError, ...]:
+        """Of all domains; an object that several of them read is named once."""
+        return tuple({str(each): each for each in _problems(self)}.values())
+
+    @property
+    def synced(self) -> bool:
+        return all(each.synced for each in self.domains.values())
+
+    @property
+    def converged(self) -> bool:
+        return all(each.converged for each in self.domains.values())
+
+    @property
+    def healthy(self) -> bool:
+        return all(each.healthy for each in self.domains.values())
+
+    @property
+    def ready(self) -> bool:
+        return all(each.ready for each in self.domains.values())
+
+    @property
+    def generation(self) -> int:
+        """Passes that changed the node."""
+        return sum(each.generation for each in self.domains.values())
+
+    @property
+    def last_sync(self) -> float | None:
+        """When the domain that is furthest behind was read back as desired."""
+        times = [each.last_sync for each in self.domains.values()]
+        return None if None in times else min(filter(None, times), default=None)
+
+
+def _problems(state: State) -> Iterator[InputError]:
+    for each in state.domains.values():
+        yield from each.problems
+    if state.policies:
+        yield from state.policies.unprogrammed
 
 
 def document(state: State) -> dict[str, Any]:
     """`birdctl show status -o json`."""
-    routing = {
-        "enabled": True,
-        "converged": state.converged,
-        "pendingChanges": state.pending,
-        "lastSyncSeconds": state.last_sync_seconds,
-        "lastError": state.last_error or None,
-    }
     whole = {
         "apiVersion": "birdctl.io/v1alpha1",
         "kind": "Status",
@@ -104,22 +193,34 @@ def document(state: State) -> dict[str, Any]:
         "lastSync": time_of_day(state.last_sync) if state.last_sync is not None else None,
         "lastError": state.last_error or None,
         "problems": list(map(str, state.problems)),
-        "domains": {"routing": _known(routing)},
-        "bird": _bird(state),
+        "domains": {name: _domain(progress) for name, progress in state.domains.items()},
+        "bird": _bird(state.routing) if state.routing else {},
         "source": _known({"kind": state.source, "synced": state.synced, "lastError": state.source_error or None}),
     }
     return _known(whole)
 
 
-def _bird(state: State) -> dict[str, Any]:
-    if state.bird_error or state.sight is None:
-        return _known({"lastError": state.bird_error or None})
-    status = state.sight.status
+def _domain(progress: Progress) -> dict[str, Any]:
+    return _known(
+        {
+            "enabled": True,
+            "converged": progress.converged,
+            "pendingChanges": progress.pending,
+            "lastSyncSeconds": progress.last_sync_seconds,
+            "lastError": progress.trouble or None,
+        }
+    )
+
+
+def _bird(routing: Routing) -> dict[str, Any]:
+    if routing.bird_error or routing.sight is None:
+        return _known({"lastError": routing.bird_error or None})
+    status = routing.sight.status
     return {
         "version": ".".join(map(str, status.version)),
         "routerId": status.router_id,
-        "uptimeSeconds": int(status.uptime + time.monotonic() - state.sight.at),
-        "configDigest": state.running,
+        "uptimeSeconds": int(status.uptime + time.monotonic() - routing.sight.at),
+        "configDigest": routing.running,
         "recovering": status.recovering,
     }
 

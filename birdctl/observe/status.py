@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from birdctl.observe.bfd import bfd_sessions
-from birdctl.observe.state import State
+from birdctl.observe.state import Routing, State
 from birdctl.routing.model import PeerType
 
 _ALWAYS_CHANGING = frozenset({"uptimeSeconds", "sinceSeconds"})
@@ -17,41 +17,49 @@ _COUNTS = frozenset({"families"})
 Condition = dict[str, Any]
 
 
-def node_annotations(state: State) -> dict[str, str]:
+def node_annotations(routing: Routing) -> dict[str, str]:
     """`birdctl.io/…` of the own Node."""
-    sessions = state.inventory.sessions.values()
-    established = sum(each.state == "Established" for each in state.sight.peers) if state.sight else 0
+    sessions = routing.inventory.sessions.values()
+    established = sum(each.state == "Established" for each in routing.sight.peers) if routing.sight else 0
     own = sorted(each.local_asn for each in sessions if each.type is not PeerType.EXTERNAL) or sorted(
         each.local_asn for each in sessions
     )
     found = {
         "birdctl.io/peer-asns": ",".join(map(str, sorted({each.remote_asn for each in sessions}))),
-        "birdctl.io/bgp-state": f"{established}/{state.configured}",
+        "birdctl.io/bgp-state": f"{established}/{routing.configured}",
     }
     return {"birdctl.io/asn": str(own[0]), **found} if own else found
 
 
 def node_state(state: State, before: Mapping[str, Any], now: str) -> dict[str, Any]:
     """`status` of the BGPNodeState; `before` is what it was, `now` the time (RFC 3339) of conditions that changed."""
-    sight = state.sight
+    times = {each["type"]: each for each in before.get("conditions", ())}
+    error = next((each.error for each in state.domains.values() if each.error), "")
+    wrong = state.routing.bird_error if state.routing else ""
+    conditions = [
+        _condition("Converged", state.converged, error or "the node is what the objects say", times, now),
+        _condition("Healthy", state.healthy, wrong, times, now),
+    ]
+    return {
+        **(_of_routing(state.routing) if state.routing else {}),
+        "lastError": state.last_error,
+        "conditions": conditions,
+    }
+
+
+def _of_routing(routing: Routing) -> dict[str, Any]:
+    sight = routing.sight
     bird = sight and {
         "version": ".".join(map(str, sight.status.version)),
         "routerId": sight.status.router_id,
         "uptimeSeconds": int(sight.status.uptime),
-        "configDigest": state.running or "",
+        "configDigest": routing.running or "",
     }
-    times = {each["type"]: each for each in before.get("conditions", ())}
-    conditions = [
-        _condition("Converged", state.converged, state.error or "BIRD runs what the objects say", times, now),
-        _condition("Healthy", state.healthy, state.bird_error or "", times, now),
-    ]
     return {
         "peers": msgspec.to_builtins(sight.peers) if sight else [],
-        "bfd": msgspec.to_builtins(bfd_sessions(state.inventory, sight.bfd)) if sight else [],
-        "established": node_annotations(state)["birdctl.io/bgp-state"],
-        "lastError": state.last_error,
+        "bfd": msgspec.to_builtins(bfd_sessions(routing.inventory, sight.bfd)) if sight else [],
+        "established": node_annotations(routing)["birdctl.io/bgp-state"],
         "bird": bird or {},
-        "conditions": conditions,
     }
 
 

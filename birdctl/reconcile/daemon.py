@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 from birdctl.errors import BackendError, InputError
 from birdctl.observe.counters import Counters
 from birdctl.reconcile.control import ControlServer
-from birdctl.reconcile.inbox import Call, Inbox
-from birdctl.reconcile.sources import open_source
+from birdctl.reconcile.inbox import Inbox
+from birdctl.reconcile.sources import domains, open_source
 from birdctl.settings import Settings
 
 if TYPE_CHECKING:
+    from birdctl.cluster.events import Event
     from birdctl.observe.publisher import Publisher
     from birdctl.observe.state import State
 
@@ -40,8 +41,8 @@ def run(settings: Settings, load: Loader) -> None:
 
     Raises InputError for settings that make no agent, BackendError without its socket.
     """
-    if not settings.run_router:
-        raise InputError("--run-router", "", "false leaves the agent nothing to do")
+    if not domains(settings):
+        raise InputError("--run-router", "", "false leaves the agent nothing to do: --run-firewall is off as well")
     gc.disable()  # until it has started there is no garbage
     _Daemon(settings, load).run()
 
@@ -56,28 +57,33 @@ class _Daemon:
         self._started = time.monotonic()
         self._settled = False
         self._counters = Counters()
-        self._inbox = Inbox()
+        inboxes = {name: Inbox(types) for name, types in domains(settings).items()}
         self._publisher: Publisher | None = None
         source, self._client = open_source(settings)
-        source.start(self._inbox.emit)
+
+        def emit(event: Event) -> None:
+            for inbox in inboxes.values():
+                inbox.emit(event)
+
+        source.start(emit)
         from birdctl.reconcile.agent import Agent  # noqa: PLC0415
 
-        self._agent = Agent(settings, source, self._inbox, self._counters, self._after_turn)
+        self._agent = Agent(settings, source, inboxes, self._counters, self._after_turn)
         handlers = {"status": self._status, "sync": self._sync, "plan": self._plan}
         self._control = ControlServer(settings.runtime_dir, handlers)
 
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._agent.stop())
-        signal.signal(signal.SIGHUP, lambda *_: self._inbox.post(Call(self._reload)))
+        signal.signal(signal.SIGHUP, lambda *_: self._agent.call(self._reload))
         self._control.start()
         try:
             self._agent.run()
         finally:
             self._control.stop()
-        log.info("stopped; BIRD goes on with what it has")
+        log.info("stopped; the node goes on with what it has")
 
-    # In the loop's thread.
+    # In the main thread.
 
     def _after_turn(self, state: State) -> None:
         if _signature(self._settings) != self._files:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from queue import SimpleQueue
 from typing import Any, Literal
 
 import msgspec
 
 from birdctl.cluster.events import Event
+from birdctl.cluster.objects import Object
 
 
 class Arrived(msgspec.Struct, frozen=True):
@@ -39,9 +40,13 @@ Message = Arrived | Request | Call
 
 
 class Inbox:
-    """Messages in the order of posting. Readable (`fileno`) while it holds any, so that the loop can select on it."""
+    """Messages in the order of posting. Readable (`fileno`) while it holds any, so that the loop can select on it.
 
-    def __init__(self) -> None:
+    Of the source's events it takes those of its `types`, and of texts that are no object of any kind.
+    """
+
+    def __init__(self, types: Collection[type[Object]] = ()) -> None:
+        self.types = tuple(types)
         self._messages: deque[Message] = deque()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
@@ -49,12 +54,18 @@ class Inbox:
         return self._wake
 
     def post(self, message: Message) -> None:
+        """Takes no lock: also for signal handlers."""
         self._messages.append(message)
+        self.wake()
+
+    def wake(self) -> None:
+        """Makes it readable once, with or without a message."""
         os.eventfd_write(self._wake, 1)
 
     def emit(self, event: Event) -> None:
         """Where a source sends its events."""
-        self.post(Arrived(event, time.monotonic()))
+        if event.type in self.types or event.type is Object:
+            self.post(Arrived(event, time.monotonic()))
 
     def take(self) -> list[Message]:
         """Everything posted so far."""

@@ -1,14 +1,17 @@
-"""Which source the settings name, and what a routing agent reads from it.
+"""Which source the settings name, and what each domain reads from it.
 
 Each source's module is loaded only when it is the one: the API server's client costs more than all the rest.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from birdctl.cluster.bgp import AddressPool, BGPAdvertisement, BGPConfiguration, BGPPeer
-from birdctl.cluster.objects import EndpointSlice, Namespace, Node, Object, Secret, Service
+from birdctl.cluster.clusterpolicy import ClusterNetworkPolicy
+from birdctl.cluster.objects import EndpointSlice, Namespace, NetworkPolicy, Node, Object, Pod, Secret, Service
 from birdctl.cluster.source import Source
 from birdctl.cluster.store import Cluster
 from birdctl.settings import Settings
@@ -16,7 +19,7 @@ from birdctl.settings import Settings
 if TYPE_CHECKING:
     from birdctl.cluster.apiclient import ApiClient
 
-TYPES: tuple[type[Object], ...] = (
+ROUTING: tuple[type[Object], ...] = (
     Node,
     Service,
     EndpointSlice,
@@ -27,6 +30,17 @@ TYPES: tuple[type[Object], ...] = (
     BGPAdvertisement,
     AddressPool,
 )
+POLICIES: tuple[type[Object], ...] = (Node, Namespace, Pod, NetworkPolicy, ClusterNetworkPolicy)
+
+
+def domains(settings: Settings) -> Mapping[str, tuple[type[Object], ...]]:
+    """What is switched on, with what it reads."""
+    known = {"routing": (settings.run_router, ROUTING), "policies": (settings.run_firewall, POLICIES)}
+    return {name: types for name, (switched_on, types) in known.items() if switched_on}
+
+
+def _types(settings: Settings) -> tuple[type[Object], ...]:
+    return tuple(dict.fromkeys(chain.from_iterable(domains(settings).values())))
 
 
 def open_source(settings: Settings) -> tuple[Source, ApiClient | None]:
@@ -42,7 +56,7 @@ def open_source(settings: Settings) -> tuple[Source, ApiClient | None]:
     from birdctl.cluster.apiserver import ApiServerSource  # noqa: PLC0415
 
     client = ApiClient.connect(settings.kubeconfig)
-    return ApiServerSource(client, settings.node, TYPES, settings.namespace), client
+    return ApiServerSource(client, settings.node, _types(settings), settings.namespace), client
 
 
 def load(settings: Settings) -> Cluster:
@@ -54,4 +68,4 @@ def load(settings: Settings) -> Cluster:
     from birdctl.cluster.apiclient import ApiClient  # noqa: PLC0415
     from birdctl.cluster.apiserver import load_cluster  # noqa: PLC0415
 
-    return load_cluster(ApiClient.connect(settings.kubeconfig), settings.node, TYPES, settings.namespace)
+    return load_cluster(ApiClient.connect(settings.kubeconfig), settings.node, _types(settings), settings.namespace)

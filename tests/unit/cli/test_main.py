@@ -170,7 +170,9 @@ def test_lists_are_comma_lists_or_repeated_flags() -> None:
 def test_kube_router_s_arguments_work() -> None:
     found = parsed(
         "--run-router=true",
-        "--run-firewall=false",
+        "--run-firewall",
+        "--netpol-default-deny",
+        "--iptables-sync-period=5m",
         "--run-service-proxy=false",
         "--enable-overlay=false",
         "--enable-cni=false",
@@ -183,6 +185,7 @@ def test_kube_router_s_arguments_work() -> None:
         "--peer-router-asns=65000,65000",
     )
     assert (found.node, found.cluster_asn, found.advertise_cluster_ip) == ("n1", 64600, True)
+    assert (found.run_firewall, found.netpol_default_deny, found.iptables_sync_period) == (True, True, 300.0)
 
 
 @pytest.mark.parametrize("flag", KUBE_ROUTER)

@@ -12,12 +12,16 @@ from birdctl.addresses import parse_address
 from birdctl.observe.counters import SECONDS, Counters, Histogram
 from birdctl.observe.metrics import DEFINITIONS, Metrics
 from birdctl.observe.sight import Sight
-from birdctl.observe.state import State
+from birdctl.observe.state import Policies, Routing, State
 from birdctl.observe.views import FamilyCounts, Peer, PeerKind
 from birdctl.routing.inventory import Inventory
 from birdctl.routing.state import BfdState, BirdStatus
 
-STATE = State(node="a", inventory=Inventory(node="a", digest="d", version=(), router_id=""), last_sync=1.5)
+STATE = State(
+    node="a",
+    routing=Routing(inventory=Inventory(node="a", digest="d", version=(), router_id=""), last_sync=1.5),
+    policies=Policies(last_sync=2.5),
+)
 
 
 def peer(name: str, kind: PeerKind, state: str = "Established", received: int = 0) -> Peer:
@@ -61,9 +65,9 @@ def test_without_bird_the_agents_own_metrics_remain() -> None:
 
 def test_counters_are_exported_as_counted() -> None:
     counters = Counters()
-    counters.passes["changed"] += 2
+    counters.routing.results["changed"] += 2
     counters.flaps["tor1"] += 1
-    counters.reaction_seconds.observe(0.03)
+    counters.routing.reaction_seconds.observe(0.03)
     found = scrape(sight(), counters)
     assert found['birdctl_passes_total{result="changed"}'] == 2
     assert found['birdctl_passes_total{result="failed"}'] == 0

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from birdctl.errors import InputError
 from birdctl.observe import health
 from birdctl.observe.sight import Sight
-from birdctl.observe.state import State, document
+from birdctl.observe.state import Policies, Routing, State, document
 from birdctl.routing.inventory import Inventory, SessionNames
 from birdctl.routing.model import PeerType
 from birdctl.routing.state import BirdStatus, SessionState
@@ -33,10 +33,8 @@ def sight(carrying: int, *, recovering: bool = False, uptime: float = 10.0) -> S
 
 def good(**changes: object) -> State:
     """Converged, healthy and ready, but for `changes`."""
-    state = State(
-        node="a",
+    routing = Routing(
         inventory=inventory(4),
-        source="manifests",
         synced=True,
         running="d",
         desired="d",
@@ -46,7 +44,15 @@ def good(**changes: object) -> State:
         last_sync_seconds=0.02,
         sight=sight(4),
     )
-    return replace(state, **changes)
+    whole = State(node="a", source="manifests", routing=routing)
+    agent = {name: changes.pop(name) for name in [*changes] if name in whole.__struct_fields__}
+    return replace(whole, routing=replace(routing, **changes), **agent)
+
+
+def enforcing(**changes: object) -> Policies:
+    """Policies that are in the kernel, but for `changes`."""
+    whole = Policies(synced=True, dirty=False, generation=2, last_sync=1_700_000_060.0, last_sync_seconds=0.01)
+    return replace(whole, **changes)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +112,7 @@ def test_healthy_needs_its_share_of_sessions_and_at_least_one(
 def test_each_probe_says_what_is_wrong(change: dict[str, object], wrong: tuple[str, str, str]) -> None:
     state = good(**change)
     assert (health.livez(state), health.healthz(state), health.readyz(state)) == wrong
-    assert state.ready is (health.readyz(replace(state, heartbeat=time.monotonic())) == "")
+    assert state.ready is (health.readyz(state) == "")
 
 
 def test_a_loop_that_does_not_turn_fails_every_probe() -> None:
@@ -141,7 +147,8 @@ def test_the_status_document_has_the_agreed_keys() -> None:
 
 
 def test_what_is_unknown_is_absent_from_the_status() -> None:
-    found = document(State(node="a", inventory=inventory(0), source="apiserver", bird_error="no BIRD"))
+    waiting = Routing(inventory=inventory(0), bird_error="no BIRD")
+    found = document(State(node="a", source="apiserver", routing=waiting))
     assert "lastSync" not in found
     assert found["bird"] == {"lastError": "no BIRD"}
     assert found["lastError"] == "no BIRD"
@@ -151,3 +158,53 @@ def test_what_is_unknown_is_absent_from_the_status() -> None:
 def test_objects_that_were_left_out_are_listed() -> None:
     state = good(problems=(InputError("BGPPeer tor", "spec.asn", "is 0"),))
     assert document(state)["problems"] == ["BGPPeer tor: spec.asn: is 0"]
+
+
+UNPROGRAMMED = (InputError("NetworkPolicy x/p", "", "the set is full"),)
+
+
+@pytest.mark.parametrize(
+    ("change", "converged", "healthy", "ready"),
+    [
+        ({}, True, True, True),
+        ({"dirty": True}, False, True, True),
+        ({"error": "iptables: refused"}, False, False, False),
+        ({"last_sync": None}, False, True, False),
+        ({"unprogrammed": UNPROGRAMMED}, True, False, False),
+    ],
+)
+def test_a_node_is_what_all_its_domains_are(
+    change: dict[str, object], converged: bool, healthy: bool, ready: bool
+) -> None:
+    both = replace(good(), policies=enforcing(**change))
+    alone = replace(both, routing=None)
+    for state in (both, alone):
+        assert (state.converged, state.healthy, state.ready) == (converged, healthy, ready)
+        assert (health.readyz(state) == "") is ready
+
+
+def test_policies_need_no_bird() -> None:
+    state = State(node="a", source="manifests", policies=enforcing())
+    assert state.ready
+    assert document(state)["bird"] == {}
+    assert document(state)["domains"] == {
+        "policies": {"enabled": True, "converged": True, "pendingChanges": 0, "lastSyncSeconds": 0.01}
+    }
+
+
+def test_the_domain_that_is_furthest_behind_tells_the_time_of_the_node() -> None:
+    both = replace(good(), policies=enforcing())
+    assert both.last_sync == 1_700_000_000.0
+    assert replace(both, policies=enforcing(last_sync=None)).last_sync is None
+    assert both.generation == 5
+
+
+def test_a_problem_that_several_domains_see_is_told_once() -> None:
+    wrong = (InputError("Node a", "spec.podCIDR", "is no prefix"),)
+    both = replace(good(problems=wrong), policies=enforcing(problems=wrong, unprogrammed=UNPROGRAMMED))
+    assert both.problems == (*wrong, *UNPROGRAMMED)
+
+
+def test_one_loop_that_does_not_turn_is_enough_to_fail() -> None:
+    both = replace(good(), policies=enforcing(heartbeat=time.monotonic() - 90, patience=60.0))
+    assert health.livez(both).startswith("the loop has not turned for 9")

@@ -12,7 +12,7 @@ from birdctl.cluster.objects import Node, Object, Service
 from birdctl.errors import InputError
 from birdctl.observe.problems import Reference, reference
 from birdctl.observe.sight import Sight
-from birdctl.observe.state import State
+from birdctl.observe.state import Routing, State
 from birdctl.observe.status import essence, node_annotations, node_state
 from birdctl.observe.views import FamilyCounts, Peer
 from birdctl.routing.inventory import Inventory, SessionNames
@@ -45,8 +45,7 @@ def state(uptime: int = 5, received: int = 1, tor: str = "Active") -> State:
         Peer(node="a", peer="tor", type="external", state=tor, protocol="peer_tor"),
     )
     status = BirdStatus(version=(2, 0, 12), router_id="192.0.2.1", uptime=60.5)
-    return State(
-        node="a",
+    routing = Routing(
         inventory=Inventory(node="a", digest="d", version=(2, 0, 12), router_id="192.0.2.1", sessions=sessions),
         synced=True,
         dirty=False,
@@ -54,10 +53,11 @@ def state(uptime: int = 5, received: int = 1, tor: str = "Active") -> State:
         desired="d",
         sight=Sight(status=status, sessions=(), bfd=(), peers=views, at=0.0),
     )
+    return State(node="a", routing=routing)
 
 
 def test_the_node_is_annotated_with_its_asn_its_peers_asns_and_how_many_are_up() -> None:
-    assert node_annotations(state()) == {
+    assert node_annotations(state().routing) == {
         "birdctl.io/asn": "64512",
         "birdctl.io/peer-asns": "64512,65001",
         "birdctl.io/bgp-state": "1/2",
@@ -65,7 +65,7 @@ def test_the_node_is_annotated_with_its_asn_its_peers_asns_and_how_many_are_up()
 
 
 def test_a_node_without_sessions_has_no_asn_to_tell() -> None:
-    alone = replace(state(), inventory=Inventory(node="a", digest="d", version=(), router_id=""), sight=None)
+    alone = replace(state().routing, inventory=Inventory(node="a", digest="d", version=(), router_id=""), sight=None)
     assert node_annotations(alone) == {"birdctl.io/peer-asns": "", "birdctl.io/bgp-state": "0/0"}
 
 
@@ -80,7 +80,7 @@ def test_a_condition_keeps_its_time_until_it_turns() -> None:
     before = node_state(state(), {}, EARLIER)
     same = node_state(state(), before, NOW)
     assert {each["lastTransitionTime"] for each in same["conditions"]} == {EARLIER}
-    turned = node_state(replace(state(), error="BIRD refused"), before, NOW)
+    turned = node_state(State(node="a", routing=replace(state().routing, error="BIRD refused")), before, NOW)
     conditions = {each["type"]: each for each in turned["conditions"]}
     assert conditions["Converged"]["lastTransitionTime"] == NOW
     assert conditions["Converged"]["message"] == "BIRD refused"

@@ -8,8 +8,8 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdctl.cluster.events import Deleted
-from birdctl.cluster.objects import Node
+from birdctl.cluster.events import Deleted, Replaced
+from birdctl.cluster.objects import Node, Object, Service
 from birdctl.reconcile.backoff import Backoff
 from birdctl.reconcile.inbox import Arrived, Call, Inbox
 
@@ -28,7 +28,7 @@ def test_messages_come_out_in_the_order_of_posting_and_once() -> None:
 
 
 def test_it_is_readable_exactly_while_it_holds_something() -> None:
-    inbox = Inbox()
+    inbox = Inbox([Node])
     assert not readable(inbox)
     inbox.emit(Deleted(Node, "a"))
     assert readable(inbox)
@@ -38,8 +38,23 @@ def test_it_is_readable_exactly_while_it_holds_something() -> None:
     assert not readable(inbox)
 
 
-def test_nothing_is_lost_between_threads() -> None:
+def test_it_takes_events_of_its_kinds_and_of_texts_without_one() -> None:
+    inbox = Inbox([Node])
+    for event in (Deleted(Node, "a"), Deleted(Service, "x/b"), Replaced(Object)):
+        inbox.emit(event)
+    assert [each.event for each in inbox.take()] == [Deleted(Node, "a"), Replaced(Object)]
+
+
+def test_it_can_be_woken_without_a_message() -> None:
     inbox = Inbox()
+    inbox.wake()
+    assert readable(inbox)
+    assert inbox.take() == []
+    assert not readable(inbox)
+
+
+def test_nothing_is_lost_between_threads() -> None:
+    inbox = Inbox([Node])
     threads = [threading.Thread(target=lambda: [inbox.emit(Deleted(Node, "a")) for _ in range(500)]) for _ in range(4)]
     for thread in threads:
         thread.start()

@@ -22,12 +22,14 @@ from birdctl.policies.compile.fixed import Fixed
 from birdctl.policies.compile.matches import block_set
 from birdctl.policies.compile.members import Members
 from birdctl.policies.compile.nodes import node_set, pod_prefixes
-from birdctl.policies.compile.peers import Block, Peer, Pods
+from birdctl.policies.compile.peers import Block, Nodes, Pods
 from birdctl.policies.compile.policies import Change as PolicyChange
 from birdctl.policies.compile.policies import Policies
-from birdctl.policies.compile.table import build
+from birdctl.policies.compile.table import TableWriter
 from birdctl.policies.model import IpSet, PolicyState, Table
 from birdctl.policies.options import PolicyOptions
+
+__all__ = ["KINDS", "PolicyCompiled", "PolicyCompiler", "ProgrammedPolicy"]
 
 KINDS: tuple[type[Object], ...] = (Node, Namespace, Pod, NetworkPolicy, ClusterNetworkPolicy)
 """What policies are compiled from."""
@@ -53,12 +55,12 @@ class PolicyCompiler:
         self._forget()
 
     def _forget(self) -> None:
-        self._fixed = Fixed(self._options)
+        fixed = Fixed(self._options)
         self._directory = Directory(self._node)
         self._policies = Policies()
         self._members = Members()
-        self._pods = LocalPods(self._fixed, self._families)
-        self._peers: frozenset[tuple[Family, Peer]] = frozenset()
+        self._pods = LocalPods(fixed, self._families)
+        self._writers = {family: TableWriter(family, fixed) for family in self._families}
         self._tables: dict[Family, Table] = {}
         self._sets: dict[str, IpSet] = {}
         self._programmed: tuple[ProgrammedPolicy, ...] = ()
@@ -87,35 +89,37 @@ class PolicyCompiler:
         for change in policies:
             for policy in filter(None, change):
                 concerned |= {key for key, pod in self._directory.local.items() if policy.subject.match(pod)}
-        told = [self._tell_pod(key) for key in sorted(concerned)]
-        return any(told)
-
-    def _tell_pod(self, key: str) -> bool:
-        pod = self._directory.local.get(key)
-        return self._pods.put(key, pod, self._policies.selecting(pod) if pod else ())
+        local = {key: self._directory.local.get(key) for key in sorted(concerned)}
+        return self._pods.put(
+            {key: (pod, tuple(self._policies.selecting(pod)) if pod else ()) for key, pod in local.items()}
+        )
 
     def _write(self, cluster: Cluster) -> None:
         """Tables, and the sets that only change with them."""
         node = cluster.get(Node, self._node)
         closed = tuple(pod_prefixes(node)) if node and self._options.netpol_default_deny else ()
-        self._peers = self._pods.peers()
-        self._members.use(frozenset(peer for _, peer in self._peers if isinstance(peer, Pods)), self._directory)
-        self._sets = {}
-        self._tables = {}
+        self._sets = self._peer_sets(cluster)
         for family in self._families:
             prefixes = [prefix for prefix in closed if family_of(prefix) is family]
-            table, sets = build(family, self._pods.classes(family), prefixes, self._fixed)
-            self._tables[family] = table
-            self._sets |= {each.name: each for each in sets}
-        for family, peer in self._peers:
-            if not isinstance(peer, Pods):
-                found = block_set(peer) if isinstance(peer, Block) else node_set(peer, family, cluster)
-                self._sets[found.name] = found
+            self._tables[family], sets = self._writers[family].table(self._pods.classes(family), prefixes)
+            self._sets |= sets
         self._programmed = self._pods.programmed()
 
+    def _peer_sets(self, cluster: Cluster) -> dict[str, IpSet]:
+        """Those that are not of pods; and the pods' are in use from now on."""
+        peers = self._pods.peers()
+        pods = {name: (family, peer) for name, (family, peer) in peers.items() if isinstance(peer, Pods)}
+        self._members.use(pods, self._directory)
+        found = {}
+        for name, (family, peer) in peers.items():
+            if isinstance(peer, Nodes):
+                found[name] = node_set(peer, family, cluster)
+            elif isinstance(peer, Block):
+                found[name] = self._sets.get(name) or block_set(peer)
+        return found
+
     def _state(self) -> PolicyState:
-        peers = (self._members.set_of(peer, family) for family, peer in self._peers if isinstance(peer, Pods))
-        return PolicyState(tables=self._tables, sets={**self._sets, **{each.name: each for each in peers}})
+        return PolicyState(tables=dict(self._tables), sets={**self._sets, **self._members.sets()})
 
 
 def _all_keys(cluster: Cluster) -> frozenset[Key]:

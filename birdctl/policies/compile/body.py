@@ -6,7 +6,7 @@ goto ends in a rule that always decides.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from birdctl.addresses import Family
@@ -25,14 +25,14 @@ ALLOWED = Rule(target="RETURN")
 class Body:
     """`chain` has all its rules: `rules`, then `end` for what they leave undecided.
 
-    `further` are the chains they lead to, `peers` those whose sets they use.
+    `further` are the chains they lead to, `peers` by the names of the sets they use.
     """
 
     chain: Chain
     rules: tuple[Rule, ...]
     end: Rule
     further: tuple[Chain, ...]
-    peers: frozenset[Peer]
+    peers: Mapping[str, Peer]
 
     @property
     def is_open(self) -> bool:
@@ -60,7 +60,7 @@ def body(plan: Plan, direction: Direction, family: Family, fixed: Fixed) -> Body
         rules=rules,
         end=end,
         further=tuple(writer.chains),
-        peers=frozenset(writer.peers),
+        peers=writer.peers,
     )
 
 
@@ -70,7 +70,7 @@ class _Writer:
         self._family = family
         self._fixed = fixed
         self.chains: list[Chain] = []
-        self.peers: set[Peer] = set()
+        self.peers: dict[str, Peer] = {}
 
     def chain(self, rules: Iterable[Rule]) -> str:
         """The name of a chain of these rules, which is noted."""
@@ -104,8 +104,8 @@ class _Writer:
             policies=clause.policies,
             effect=clause.effect,
         )
-        if clause.peer is not None and used_set(clause.peer, self._family):
-            self.peers.add(clause.peer)
+        if clause.peer is not None and (name := used_set(clause.peer, self._family)):
+            self.peers[name] = clause.peer
         return from_peer(rule, self._direction, clause.peer, self._family)
 
     def _watching(self, staged: Staged) -> Rule:

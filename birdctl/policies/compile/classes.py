@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from birdctl.addresses import Address, Family
 from birdctl.addresses import family as family_of
+from birdctl.policies.compile.block import Classes
 from birdctl.policies.compile.body import Body, body
 from birdctl.policies.compile.fixed import Fixed
 from birdctl.policies.compile.peers import Endpoint, Peer
 from birdctl.policies.compile.plan import Plan, plan
 from birdctl.policies.compile.rules import Policy
-from birdctl.policies.compile.table import Classes
 from birdctl.policies.model import Direction
 
 
@@ -27,6 +27,8 @@ class ProgrammedPolicy:
 
 
 _Told = tuple[Family, Direction, Plan]
+_Plans = tuple[tuple[Address, ...], Mapping[Direction, Plan]]
+_NOTHING: _Plans = ((), {})
 
 
 class LocalPods:
@@ -35,28 +37,37 @@ class LocalPods:
     def __init__(self, fixed: Fixed, families: tuple[Family, ...]) -> None:
         self._fixed = fixed
         self._families = families
-        self._told: dict[str, tuple[tuple[Address, ...], Mapping[Direction, Plan]]] = {}
+        self._told: dict[str, _Plans] = {}
         self._pods: dict[_Told, set[Address]] = {}
         self._bodies: dict[_Told, Body] = {}
         self._selected: dict[str, tuple[Policy, ...]] = {}
 
-    def put(self, key: str, pod: Endpoint | None, policies: Iterable[Policy]) -> bool:
-        """What `policies`, those that select the pod, say to it now. Whether that changes any rules."""
-        selecting = tuple(policies)
-        before = self._told.pop(key, None)
-        after = None
-        self._selected.pop(key, None)
-        if pod is not None:
-            plans = {direction: plan(pod, selecting, direction) for direction in Direction}
-            after = self._told[key] = (pod.addresses, plans)
-            self._selected[key] = selecting
-        if before == after:
-            return False
-        if before:
-            self._remove(*before)
-        if after:
-            self._add(*after)
-        return True
+    def put(self, pods: Mapping[str, tuple[Endpoint | None, tuple[Policy, ...]]]) -> bool:
+        """These pods, each with the policies that select it now; None is gone. Whether that changes any rules.
+
+        All that is old goes before anything comes, as a pod may have another's address now.
+        """
+        told = {key: self._tell(pod, policies) for key, (pod, policies) in pods.items()}
+        changed = {key for key, after in told.items() if self._told.get(key) != after}
+        for key in changed:
+            self._remove(*self._told.pop(key, _NOTHING))
+        for key in changed:
+            if after := told[key]:
+                self._told[key] = after
+                self._add(*after)
+        self._select(pods)
+        return bool(changed)
+
+    def _tell(self, pod: Endpoint | None, policies: tuple[Policy, ...]) -> _Plans | None:
+        if pod is None:
+            return None
+        return pod.addresses, {direction: plan(pod, policies, direction) for direction in Direction}
+
+    def _select(self, pods: Mapping[str, tuple[Endpoint | None, tuple[Policy, ...]]]) -> None:
+        for key, (pod, policies) in pods.items():
+            self._selected.pop(key, None)
+            if pod:
+                self._selected[key] = policies
 
     def programmed(self) -> tuple[ProgrammedPolicy, ...]:
         """The policies that select pods, sorted."""
@@ -69,9 +80,10 @@ class LocalPods:
             for ref, (policy, pods) in sorted(found.items())
         )
 
-    def peers(self) -> frozenset[tuple[Family, Peer]]:
-        """Whose sets the rules use."""
-        return frozenset((family, peer) for (family, _, _), found in self._bodies.items() for peer in found.peers)
+    def peers(self) -> dict[str, tuple[Family, Peer]]:
+        """By the names of the sets that the rules use."""
+        bodies = self._bodies.items()
+        return {name: (family, peer) for (family, _, _), found in bodies for name, peer in found.peers.items()}
 
     def classes(self, family: Family) -> Mapping[Direction, Classes]:
         """What applies to which pods, in one family."""
@@ -83,7 +95,7 @@ class LocalPods:
             if told[:2] == (family, direction):
                 its_body = self._bodies[told]
                 found.setdefault(its_body.chain.name, (its_body, []))[1].extend(pods)
-        return [(its_body, sorted(pods)) for _, (its_body, pods) in sorted(found.items())]
+        return [(its_body, tuple(sorted(pods))) for _, (its_body, pods) in sorted(found.items())]
 
     def _tellings(
         self, addresses: tuple[Address, ...], plans: Mapping[Direction, Plan]

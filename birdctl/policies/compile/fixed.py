@@ -11,7 +11,7 @@ Exemptions stand where a connection would be refused, so that one that is allowe
 from __future__ import annotations
 
 from birdctl.addresses import Family
-from birdctl.policies.compile.names import SHORT
+from birdctl.policies.compile.names import SHORT, refusing_chain
 from birdctl.policies.model import CHAIN_PREFIX, Chain, Direction, Rule
 from birdctl.policies.options import PolicyOptions
 
@@ -36,7 +36,7 @@ class Fixed:
 
     def refuse(self, direction: Direction) -> str:
         """The chain where connections end that a pod's NetworkPolicies do not allow."""
-        return f"{CHAIN_PREFIX}DENY-{SHORT[direction]}"
+        return refusing_chain(direction)
 
     def drop(self, direction: Direction) -> str:
         """The chain where connections end that a ClusterNetworkPolicy denies."""

@@ -6,7 +6,7 @@ label they require.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from birdctl.addresses import Family
 from birdctl.addresses import family as family_of
@@ -21,77 +21,92 @@ _Label = tuple[str, str]
 _Anchor = tuple[str | None, _Label | None]
 
 
+class _Selection:
+    """One selector in use."""
+
+    def __init__(self, peer: Pods) -> None:
+        self.peer = peer
+        self.entries: dict[Family, set[Entry]] = {each: set() for each in Family}
+        self._sets: dict[Family, IpSet] = {}
+
+    def put(self, removed: Iterable[Found], added: Iterable[Found]) -> None:
+        for family, entry in removed:
+            self.entries[family].discard(entry)
+            self._sets.pop(family, None)
+        for family, entry in added:
+            self.entries[family].add(entry)
+            self._sets.pop(family, None)
+
+    def set_of(self, family: Family) -> IpSet:
+        """The same value as long as it has the same members."""
+        if family not in self._sets:
+            self._sets[family] = IpSet(
+                name=peer_set(self.peer, family),
+                type=SetType.IP_PORT if self.peer.port else SetType.IP,
+                family=family,
+                entries=frozenset(self.entries[family]),
+                meaning=str(self.peer),
+            )
+        return self._sets[family]
+
+
 class Members:
-    """The sets of pods in use."""
+    """The selectors in use, by the names of their sets."""
 
     def __init__(self) -> None:
-        self._entries: dict[Pods, dict[Family, set[Entry]]] = {}
-        self._index: dict[_Anchor, set[Pods]] = {}
-        self._sets: dict[tuple[Pods, Family], IpSet] = {}
+        self._selections: dict[Pods, _Selection] = {}
+        self._index: dict[_Anchor, set[_Selection]] = {}
+        self._named: dict[str, tuple[_Selection, Family]] = {}
 
-    def use(self, peers: frozenset[Pods], directory: Directory) -> None:
+    def use(self, peers: Mapping[str, tuple[Family, Pods]], directory: Directory) -> None:
         """Exactly these are in use from now on; new ones are filled from `directory`."""
-        for peer in self._entries.keys() - peers:
+        if peers.keys() == self._named.keys():
+            return
+        used = {peer for _, peer in peers.values()}
+        for peer in self._selections.keys() - used:
             self._drop(peer)
-        for peer in peers - self._entries.keys():
-            for anchor in _anchors(peer):
-                self._index.setdefault(anchor, set()).add(peer)
-            self._entries[peer] = {each: set() for each in Family}
-            members = (each for each in _endpoints(peer, directory) if peer.pods.matches(each.labels))
-            self._put(peer, (), (entry for each in members for entry in _entries(peer, each)))
+        for peer in used - self._selections.keys():
+            self._add(peer, directory)
+        self._named = {name: (self._selections[peer], family) for name, (family, peer) in peers.items()}
+
+    def _add(self, peer: Pods, directory: Directory) -> None:
+        selection = self._selections[peer] = _Selection(peer)
+        for anchor in _anchors(peer):
+            self._index.setdefault(anchor, set()).add(selection)
+        members = (each for each in _endpoints(peer, directory) if peer.pods.matches(each.labels))
+        selection.put((), (entry for each in members for entry in _entries(peer, each)))
 
     def _drop(self, peer: Pods) -> None:
-        del self._entries[peer]
+        selection = self._selections.pop(peer)
         for anchor in _anchors(peer):
-            peers = self._index[anchor]
-            peers.discard(peer)
-            if not peers:
+            found = self._index[anchor]
+            found.discard(selection)
+            if not found:
                 del self._index[anchor]
-        for each in Family:
-            self._sets.pop((peer, each), None)
 
     def update(self, changes: Iterable[Change]) -> None:
         """Endpoints came, went or changed, all at once: one may have another's address now."""
-        gone: dict[Pods, set[Found]] = {}
-        come: dict[Pods, set[Found]] = {}
+        gone: dict[_Selection, set[Found]] = {}
+        come: dict[_Selection, set[Found]] = {}
         for change in changes:
             for endpoint, found in zip(change, (gone, come), strict=True):
                 if endpoint:
-                    for peer in self._matching(endpoint):
-                        found.setdefault(peer, set()).update(_entries(peer, endpoint))
-        for peer in gone.keys() | come.keys():
-            removed, added = gone.get(peer, set()), come.get(peer, set())
-            self._put(peer, removed - added, added - removed)
+                    for selection in self._matching(endpoint):
+                        found.setdefault(selection, set()).update(_entries(selection.peer, endpoint))
+        for selection in gone.keys() | come.keys():
+            removed, added = gone.get(selection, set()), come.get(selection, set())
+            selection.put(removed - added, added - removed)
 
-    def _put(self, peer: Pods, removed: Iterable[Found], added: Iterable[Found]) -> None:
-        entries = self._entries[peer]
-        for each, entry in removed:
-            entries[each].discard(entry)
-            self._sets.pop((peer, each), None)
-        for each, entry in added:
-            entries[each].add(entry)
-            self._sets.pop((peer, each), None)
-
-    def _matching(self, endpoint: Endpoint) -> Iterator[Pods]:
-        """The selectors in use that match."""
+    def _matching(self, endpoint: Endpoint) -> Iterator[_Selection]:
         for namespace in (endpoint.namespace, None):
             for label in (None, *endpoint.labels.items()):
-                for peer in self._index.get((namespace, label), ()):
-                    if peer.match(endpoint):
-                        yield peer
+                for selection in self._index.get((namespace, label), ()):
+                    if selection.peer.match(endpoint):
+                        yield selection
 
-    def set_of(self, peer: Pods, family: Family) -> IpSet:
-        """The same value as long as it has the same members."""
-        known = self._sets.get((peer, family))
-        if known is None:
-            known = self._sets[peer, family] = IpSet(
-                name=peer_set(peer, family),
-                type=SetType.IP_PORT if peer.port else SetType.IP,
-                family=family,
-                entries=frozenset(self._entries[peer][family]),
-                meaning=str(peer),
-            )
-        return known
+    def sets(self) -> dict[str, IpSet]:
+        """All of them, by name."""
+        return {name: selection.set_of(family) for name, (selection, family) in self._named.items()}
 
 
 def peer_set(peer: Pods, family: Family) -> str:

@@ -21,6 +21,17 @@ def direction_chain(direction: Direction) -> str:
     return f"{CHAIN_PREFIX}{SHORT[direction]}"
 
 
+def direction_of(chain: str) -> Direction:
+    """Of one of our chains, except POLICY, which is of neither."""
+    short = chain.removeprefix(CHAIN_PREFIX).removeprefix("DENY-").removeprefix("DROP-")[:2]
+    return next(direction for direction, each in SHORT.items() if each == short)
+
+
+def refusing_chain(direction: Direction) -> str:
+    """The chain where connections end that a pod's NetworkPolicies do not allow."""
+    return f"{CHAIN_PREFIX}DENY-{SHORT[direction]}"
+
+
 def cut_set(family: Family) -> str:
     return f"{SET_PREFIX}cut{family.digit}"
 

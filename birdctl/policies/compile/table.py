@@ -9,49 +9,17 @@ class are named by their content, so that a pod changes class in one transaction
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from birdctl.addresses import Address, Family, Prefix
-from birdctl.policies.compile.body import Body
+from birdctl.policies.compile.block import Block, Classes, Contents, block, end
 from birdctl.policies.compile.fixed import Fixed
 from birdctl.policies.compile.matches import POD_SIDE, address_set, of_pods
-from birdctl.policies.compile.names import POLICY, chain_name, cut_set, direction_chain
+from birdctl.policies.compile.names import POLICY, cut_set, direction_chain
 from birdctl.policies.model import Chain, Direction, IpSet, Rule, SetMatch, SetType, Table
 
-INLINE = 2
-"""At most so many rules of a class stand in its block, with the pod's address in each."""
-
 CUT_SECONDS = 60
-
-Classes = Sequence[tuple[Body, Sequence[Address]]]
-"""What applies to which of this node's pods, sorted by the name of the body's chain; addresses sorted."""
-
-
-def build(
-    family: Family, classes: Mapping[Direction, Classes], closed: Sequence[Prefix], fixed: Fixed
-) -> tuple[Table, tuple[IpSet, ...]]:
-    """The whole table, and the sets of pods it uses. In the prefixes `closed` unknown addresses are refused."""
-    writer = _Writer(family, closed, fixed)
-    entries = [
-        rule
-        for direction in (Direction.EGRESS, Direction.INGRESS)
-        for rule in writer.direction(direction, classes[direction])
-    ]
-    if not entries:
-        return Table(family=family, hooks=(), chains={}), ()
-    cut = IpSet(
-        name=cut_set(family),
-        type=SetType.IP_PORT_IP,
-        family=family,
-        entries=frozenset(),
-        meaning="connections cut just now: responder, its port, initiator",
-        timeout=CUT_SECONDS,
-    )
-    writer.add(POLICY, [Rule(target="DROP", sets=(SetMatch(name=cut.name, directions="src,src,dst"),)), *entries])
-    writer.sets[cut.name] = cut
-    return Table(family=family, hooks=HOOKS, chains=writer.chains), tuple(writer.sets.values())
-
 
 _NEW = ("-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED")
 HOOKS = (
@@ -62,88 +30,89 @@ HOOKS = (
 What else is in OUTPUT was redirected from a service's address to the pod.
 """
 
+_Key = tuple[Direction, tuple[tuple[str, tuple[Address, ...]], ...]]
 
-class _Writer:
-    def __init__(self, family: Family, closed: Sequence[Prefix], fixed: Fixed) -> None:
+
+class TableWriter:
+    """Writes the table of one family again and again; blocks of the same classes are kept."""
+
+    def __init__(self, family: Family, fixed: Fixed) -> None:
         self._family = family
-        self._closed = closed
         self._fixed = fixed
-        self.chains: dict[str, Chain] = {}
-        self.sets: dict[str, IpSet] = {}
+        self._blocks: dict[_Key, Block] = {}
 
-    def add(self, name: str, rules: Iterable[Rule]) -> None:
-        self.chains[name] = Chain(name=name, rules=tuple(rules))
+    def table(self, classes: Mapping[Direction, Classes], closed: Sequence[Prefix]) -> tuple[Table, dict[str, IpSet]]:
+        """The table, and the sets of this node's pods that it uses. In `closed` unknown addresses are refused."""
+        contents = Contents()
+        kept, self._blocks = self._blocks, {}
+        entries: list[Rule] = []
+        for direction in (Direction.EGRESS, Direction.INGRESS):
+            guards = self._guards(direction, classes[direction], closed, contents)
+            if guards:
+                entries += guards
+                contents.add_chains(self._fixed.refusing(direction, self._family))
+                dispatch = self._dispatch(direction, classes[direction], kept, contents)
+                contents.add_chains([Chain(name=direction_chain(direction), rules=dispatch)])
+        if not entries:
+            return Table(family=self._family, hooks=(), chains={}), {}
+        cut = contents.add_set(self._cut())
+        first = Rule(target="DROP", sets=(SetMatch(name=cut.name, directions="src,src,dst"),))
+        contents.add_chains([Chain(name=POLICY, rules=(first, *entries))])
+        return Table(family=self._family, hooks=HOOKS, chains=contents.chains), contents.sets
 
-    def direction(self, direction: Direction, classes: Classes) -> list[Rule]:
-        """The rules that lead into a direction's chain, which is written if there are any."""
-        guards = self._guards(direction, classes)
-        if guards:
-            for chain in self._fixed.refusing(direction, self._family):
-                self.chains[chain.name] = chain
-            dispatched = [(body, pods) for body, pods in classes if body.rules]
-            self.add(direction_chain(direction), self._dispatch(direction, dispatched))
-        return guards
+    def _cut(self) -> IpSet:
+        return IpSet(
+            name=cut_set(self._family),
+            type=SetType.IP_PORT_IP,
+            family=self._family,
+            entries=frozenset(),
+            meaning="connections cut just now: responder, its port, initiator",
+            timeout=CUT_SECONDS,
+        )
 
-    def _guards(self, direction: Direction, classes: Classes) -> list[Rule]:
-        """Open pods do not enter. Within `closed`, what is not open does; elsewhere what is not open for sure."""
+    def _guards(
+        self, direction: Direction, classes: Classes, closed: Sequence[Prefix], contents: Contents
+    ) -> list[Rule]:
+        """What leads into a direction's chain: within `closed` all that is not known as open, elsewhere what is not."""
         jump = Rule(target=direction_chain(direction))
         is_open = [pod for body, pods in classes if body.is_open for pod in pods]
         restricted = [pod for body, pods in classes if not body.is_open for pod in pods]
         guards = []
-        for prefix in self._closed:
-            inside = [pod for pod in is_open if pod in prefix]
+        for prefix in closed:
             ingress = direction is Direction.INGRESS
             rule = replace(jump, destination=prefix) if ingress else replace(jump, source=prefix)
-            if inside:
-                known = self._pods("open", inside, "pods that nothing closes")
+            if inside := [pod for pod in is_open if pod in prefix]:
+                known = contents.add_set(address_set("open", self._family, inside, "pods that nothing restricts"))
                 match = SetMatch(name=known.name, directions=POD_SIDE[direction], negated=True)
                 rule = replace(rule, sets=(match,))
             guards.append(rule)
-        outside = [pod for pod in restricted if not any(pod in prefix for prefix in self._closed)]
-        if outside:
-            guards.append(of_pods(jump, direction, self._pods("iso", outside, "pods with policies")))
+        if outside := [pod for pod in restricted if not any(pod in prefix for prefix in closed)]:
+            isolated = contents.add_set(address_set("iso", self._family, outside, "pods with policies"))
+            guards.append(of_pods(jump, direction, isolated))
         return guards
 
-    def _dispatch(self, direction: Direction, classes: Classes) -> list[Rule]:
-        end = self._end(direction)
-        blocks = _blocks(classes)
-        if len(blocks) == 1:
-            return [*self._block(direction, blocks[0]), end]
+    def _dispatch(
+        self, direction: Direction, classes: Classes, kept: Mapping[_Key, Block], contents: Contents
+    ) -> tuple[Rule, ...]:
+        parts = _parts([(body, pods) for body, pods in classes if body.rules])
         rules = []
-        for block in blocks:
-            pods = self._pods("block", [pod for _, pods in block for pod in pods], f"{len(block)} classes of pods")
-            inside = (*self._block(direction, block), end)
-            name = chain_name(direction, inside)
-            self.add(name, inside)
-            rules.append(of_pods(Rule(target=name, goto=True), direction, pods))
-        return [*rules, end]
-
-    def _block(self, direction: Direction, classes: Classes) -> list[Rule]:
-        return [rule for body, pods in classes for rule in self._class(direction, body, pods)]
-
-    def _class(self, direction: Direction, body: Body, pods: Sequence[Address]) -> list[Rule]:
-        """A few rules in place, more in a chain of their own. The end of the block is that of closed pods."""
-        for chain in body.further:
-            self.chains[chain.name] = chain
-        whose = pods[0] if len(pods) == 1 else self._pods("class", pods, "pods with the same policies")
-        rules = body.rules if body.end == self._end(direction) else (*body.rules, body.end)
-        if len(rules) > INLINE:
-            self.chains[body.chain.name] = body.chain
-            rules = (Rule(target=body.chain.name, goto=True),)
-        return [of_pods(rule, direction, whose) for rule in rules]
-
-    def _end(self, direction: Direction) -> Rule:
-        return Rule(target=self._fixed.refuse(direction), goto=True)
-
-    def _pods(self, kind: str, pods: Sequence[Address], meaning: str) -> IpSet:
-        found = address_set(kind, self._family, pods, meaning)
-        return self.sets.setdefault(found.name, found)
+        for part in parts:
+            key = (direction, tuple((body.chain.name, pods) for body, pods in part))
+            found = self._blocks[key] = kept.get(key) or block(self._family, direction, part, self._fixed)
+            contents.add_chains(found.chains)
+            contents.sets.update(found.sets)
+            if len(parts) == 1:
+                return found.chain.rules
+            contents.add_chains([found.chain])
+            contents.add_set(found.pods)
+            rules.append(of_pods(Rule(target=found.chain.name, goto=True), direction, found.pods))
+        return (*rules, end(self._fixed, direction))
 
 
-def _blocks(classes: Classes) -> list[Classes]:
+def _parts(classes: Classes) -> list[Classes]:
     """About as many as classes in each: a power of two, so that one class more rarely moves others."""
     number = 2 ** round(math.log2(max(len(classes), 1)) / 2)
-    blocks: list[list[tuple[Body, Sequence[Address]]]] = [[] for _ in range(number)]
+    parts: list[Classes] = [[] for _ in range(number)]
     for item in classes:
-        blocks[int(item[0].chain.name[-16:], 16) % number].append(item)
-    return [block for block in blocks if block] or [[]]
+        parts[int(item[0].chain.name[-4:], 16) % number].append(item)
+    return [part for part in parts if part] or [[]]

@@ -16,13 +16,14 @@ def addresses(node):
 
 
 def places(cluster):
-    """The node of each pod's own address."""
-    return {
-        item.ip: pod.spec.node_name
+    """The node of each running pod's own address, the first pod's by name."""
+    running = [
+        pod
         for pod in cluster.objects(Pod).values()
-        if not pod.spec.host_network
-        for item in pod.status.pod_ips
-    }
+        if not pod.spec.host_network and pod.status.phase not in ("Succeeded", "Failed")
+    ]
+    by_name = sorted(running, key=lambda pod: pod.key, reverse=True)
+    return {item.ip: pod.spec.node_name for pod in by_name for item in pod.status.pod_ips}
 
 
 class Network:

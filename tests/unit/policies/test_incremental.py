@@ -1,0 +1,54 @@
+"""A change costs its own part, and gives what compiling everything afresh gives."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from birdctl.cluster.events import Changed, Deleted, Rejected
+from birdctl.cluster.objects import NetworkPolicy
+from birdctl.cluster.store import Cluster
+from birdctl.errors import InputError
+from birdctl.policies.compile import PolicyCompiler
+from birdctl.policies.options import PolicyOptions
+from tests.unit.policies import worlds
+
+OPTIONS = PolicyOptions(netpol_default_deny=True)
+ERROR = InputError("NetworkPolicy red/p", "spec", "is not readable")
+
+
+def of(compiled):
+    """All of it; errors compare by what they say."""
+    return compiled.state, compiled.policies, [str(problem) for problem in compiled.problems]
+
+
+def afresh(cluster):
+    return of(PolicyCompiler("n1", OPTIONS).compile(cluster))
+
+
+steps = st.one_of(
+    worlds.objects.map(lambda item: [Changed(item)]),
+    worlds.objects.map(lambda item: [Deleted(type(item), item.key)]),
+    st.just([Rejected(NetworkPolicy, "red/p", ERROR)]),
+    worlds.worlds.map(lambda items: [Changed(item) for item in items]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(histories=st.lists(steps, min_size=1, max_size=12))
+def test_changes_one_by_one_give_what_everything_at_once_gives(histories):
+    cluster = Cluster()
+    compiler = PolicyCompiler("n1", OPTIONS)
+    compiler.compile(cluster)
+    for history in histories:
+        for event in history:
+            cluster.apply(event)
+        assert of(compiler.compile(cluster, dirty=cluster.take_dirty())) == afresh(cluster)
+
+
+@settings(max_examples=50, deadline=None)
+@given(items=worlds.worlds, random=st.randoms())
+def test_the_order_of_the_objects_does_not_matter(items, random):
+    shuffled = list(items)
+    random.shuffle(shuffled)
+    assert afresh(Cluster.of(*items)) == afresh(Cluster.of(*shuffled))

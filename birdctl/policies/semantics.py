@@ -134,7 +134,7 @@ class _End:
         elif policies := self._selecting(pod):
             allowed = self._network_policies(policies)
             if not allowed:
-                names = ", ".join(policy.key for policy in policies)
+                names = ", ".join(policy.ref for policy in policies)
                 self._say(names, "selected, and none of these allows it", allowed=False)
             self._decide(allowed=allowed, silent=self._drop)
         else:
@@ -254,11 +254,11 @@ class _End:
         return rule.action if _understood(rule) else "Deny"
 
     def _matches(self, rule: ClusterRule) -> bool:
-        """A rule that is not wholly understood matches everything, or as an Accept what it is understood to say."""
-        if rule.action != "Accept" and not _understood(rule):
-            return True
+        """A rule that is not wholly understood matches everything, or nothing if it is an Accept."""
+        if not _understood(rule):
+            return rule.action != "Accept"
         return any(
-            _valid_cluster_peer(peer, rule) and self._cluster_peer_is(peer) and self._protocol_is(peer, protocol)
+            self._cluster_peer_is(peer) and self._protocol_is(peer, protocol)
             for peer in _cluster_peers(rule)
             for protocol in (rule.protocols if rule.protocols is not None else (None,))
         )
@@ -285,8 +285,6 @@ class _End:
     def _protocol_is(self, peer: PolicyPeer, protocol: PolicyProtocol | None) -> bool:
         if protocol is None:
             return True
-        if not _valid_protocol(protocol):
-            return False
         if protocol.destination_named_port:
             towards_addresses = self._direction is Direction.EGRESS and (peer.networks or peer.nodes is not None)
             return not towards_addresses and self._named_port_is(protocol.destination_named_port)

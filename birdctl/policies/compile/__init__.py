@@ -63,7 +63,6 @@ class PolicyCompiler:
         self._writers = {family: TableWriter(family, fixed) for family in self._families}
         self._tables: dict[Family, Table] = {}
         self._sets: dict[str, IpSet] = {}
-        self._programmed: tuple[ProgrammedPolicy, ...] = ()
 
     def compile(self, cluster: Cluster, *, dirty: Collection[Key] | None = None) -> PolicyCompiled:
         """The node's state. `dirty` are the keys changed since the last call, None for all."""
@@ -72,15 +71,14 @@ class PolicyCompiler:
             dirty = _all_keys(cluster)
         changes = self._directory.update(cluster, dirty)
         self._members.update(changes)
-        if self._tell(changes, self._policies.update(cluster, dirty)) or any(
-            kind == Node.__name__ for kind, _ in dirty
-        ):
+        told = self._tell(changes, self._policies.update(cluster, dirty))
+        if told or not self._tables or any(kind == Node.__name__ for kind, _ in dirty):
             self._write(cluster)
         problems = [problem for policy in self._policies.faulty.values() for problem in policy.problems]
         return PolicyCompiled(
             state=self._state(),
             problems=tuple(sorted(problems, key=str)),
-            policies=self._programmed,
+            policies=self._pods.programmed,
         )
 
     def _tell(self, pods: Iterable[Change], policies: Iterable[PolicyChange]) -> bool:
@@ -103,7 +101,6 @@ class PolicyCompiler:
             prefixes = [prefix for prefix in closed if family_of(prefix) is family]
             self._tables[family], sets = self._writers[family].table(self._pods.classes(family), prefixes)
             self._sets |= sets
-        self._programmed = self._pods.programmed()
 
     def _peer_sets(self, cluster: Cluster) -> dict[str, IpSet]:
         """Those that are not of pods; and the pods' are in use from now on."""

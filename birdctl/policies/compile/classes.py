@@ -41,6 +41,7 @@ class LocalPods:
         self._pods: dict[_Told, set[Address]] = {}
         self._bodies: dict[_Told, Body] = {}
         self._selected: dict[str, tuple[Policy, ...]] = {}
+        self.programmed: tuple[ProgrammedPolicy, ...] = ()
 
     def put(self, pods: Mapping[str, tuple[Endpoint | None, tuple[Policy, ...]]]) -> bool:
         """These pods, each with the policies that select it now; None is gone. Whether that changes any rules.
@@ -64,12 +65,12 @@ class LocalPods:
         return pod.addresses, {direction: plan(pod, policies, direction) for direction in Direction}
 
     def _select(self, pods: Mapping[str, tuple[Endpoint | None, tuple[Policy, ...]]]) -> None:
-        for key, (pod, policies) in pods.items():
-            self._selected.pop(key, None)
-            if pod:
-                self._selected[key] = policies
+        selected = {key: policies for key, (_, policies) in pods.items()}
+        if any(self._selected.get(key, ()) != policies for key, policies in selected.items()):
+            self._selected = {key: policies for key, policies in (self._selected | selected).items() if policies}
+            self.programmed = self._programmed()
 
-    def programmed(self) -> tuple[ProgrammedPolicy, ...]:
+    def _programmed(self) -> tuple[ProgrammedPolicy, ...]:
         """The policies that select pods, sorted."""
         found: dict[str, tuple[Policy, list[str]]] = {}
         for key, policies in sorted(self._selected.items()):

@@ -1,7 +1,7 @@
 """From ClusterNetworkPolicy to rules.
 
-Fails closed rule by rule, as the API asks: an Accept with a peer or protocol that cannot be understood matches without
-it (nothing, if it is the only one), a Deny or Pass with one denies everything.
+Fails closed rule by rule, as the API asks: with a peer or protocol that cannot be understood an Accept matches nothing,
+and a Deny or Pass denies everything.
 """
 
 from __future__ import annotations
@@ -66,10 +66,10 @@ def _rules(
         where = f"{path}[{index}]"
         found = _rule(rule, ref, where, faults)
         problems += faults
-        if faults and rule.action != "Accept":
-            yield _DENY_ALL
-        elif found.peers and found.ports:
+        if not faults:
             yield found
+        elif rule.action != "Accept":
+            yield _DENY_ALL
 
 
 def _rule(rule: ClusterIngressRule | ClusterEgressRule, ref: str, path: str, faults: list[InputError]) -> PolicyRule:

@@ -9,7 +9,9 @@ RUN python3 -m venv /opt/birdctl && /opt/birdctl/bin/pip install --no-cache-dir 
 RUN /opt/birdctl/bin/birdctl render --manifests /src/containerlab/full-mesh/manifests --all-nodes --output-dir /tmp
 
 FROM debian:trixie-slim AS agent
-RUN apt-get update && apt-get install -y --no-install-recommends python3 && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && \
+    apt-get install -y --no-install-recommends python3 iptables ipset conntrack && \
+    rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/birdctl /opt/birdctl
 ENV PATH=/opt/birdctl/bin:$PATH
 ENTRYPOINT ["birdctl"]

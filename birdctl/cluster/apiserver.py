@@ -1,6 +1,6 @@
 """The API server as the source of cluster objects: one list and watch per kind, only of what this node needs.
 
-Namespaces come as metadata alone, Pods only of this node, EndpointSlices without those of headless services, and of
+Namespaces come as metadata alone, Pods only until they have ended, EndpointSlices without those of headless services, and of
 Secrets only those that the node's BGPPeers refer to, each by its name.
 """
 
@@ -25,7 +25,7 @@ ANSWER_WITHIN = 30.0
 
 
 class ApiServerSource:
-    """Source of the given kinds for one node; `node` empty: Pods of all nodes, Secrets of all peers."""
+    """Source of the given kinds for one node; `node` empty: Secrets of all nodes' peers."""
 
     kind = "apiserver"
 
@@ -36,7 +36,7 @@ class ApiServerSource:
         self._emit: Emit = lambda _: None
         self._contact = Contact()
         self._feeds = tuple(
-            Feed(client, self._contact, type_, self._forward, selector=_selector(type_, node))
+            Feed(client, self._contact, type_, self._forward, selector=_selector(type_))
             for type_ in types
             if type_ is not Secret
         )
@@ -86,7 +86,7 @@ def load_cluster(client: ApiClient, node: str, types: Collection[type[Object]], 
     cluster = Cluster()
     for type_ in types:
         if type_ is not Secret:
-            cluster.apply(_list_or_nothing(client, type_, _selector(type_, node)))
+            cluster.apply(_list_or_nothing(client, type_, _selector(type_)))
     if Secret in types:
         cluster.apply(Replaced(Secret))
         own = cluster.get(Node, node)
@@ -98,12 +98,14 @@ def load_cluster(client: ApiClient, node: str, types: Collection[type[Object]], 
     return cluster
 
 
-def _selector(type_: type[Object], node: str) -> Mapping[str, str]:
-    if type_ is Pod and node:
-        return {"fieldSelector": f"spec.nodeName={node}"}
-    if type_ is EndpointSlice:
-        return {"labelSelector": "!service.kubernetes.io/headless"}
-    return {}
+_SELECTORS: Mapping[type[Object], Mapping[str, str]] = {
+    EndpointSlice: {"labelSelector": "!service.kubernetes.io/headless"},
+    Pod: {"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"},
+}
+
+
+def _selector(type_: type[Object]) -> Mapping[str, str]:
+    return _SELECTORS.get(type_, {})
 
 
 def _list_or_nothing(client: ApiClient, type_: type[Object], selector: Mapping[str, str]) -> Replaced:

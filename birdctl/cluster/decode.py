@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from birdctl.cluster import bgp, clusterpolicy, objects
 from birdctl.cluster.defaults import complete
@@ -74,8 +75,7 @@ def decode_as(type_: type[T], document: Mapping[str, Any], origin: str = "") -> 
         raise InputError(name, *explain(error, type_, document)) from None
     if not item.name:
         raise InputError(name, "metadata.name", "must not be empty")
-    item.metadata.annotations.pop(_LAST_APPLIED, None)
-    return item
+    return _trimmed(item)
 
 
 def decode_json(type_: type[T], text: msgspec.Raw | bytes) -> T:
@@ -86,9 +86,18 @@ def decode_json(type_: type[T], text: msgspec.Raw | bytes) -> T:
         except msgspec.ValidationError:
             pass  # a null where an absent field would do, or a real error: the thorough way tells
         else:
-            item.metadata.annotations.pop(_LAST_APPLIED, None)
-            return item
+            return _trimmed(item)
     return decode_as(type_, msgspec.json.decode(text))
+
+
+def _trimmed(item: T) -> T:
+    """Without what nobody reads and takes room; pods are many."""
+    if not isinstance(item, objects.Pod):
+        item.metadata.annotations.pop(_LAST_APPLIED, None)
+        return item
+    metadata = item.metadata
+    needed = objects.ObjectMeta(name=metadata.name, namespace=metadata.namespace, labels=metadata.labels)
+    return replace(item, metadata=needed)
 
 
 @cache

@@ -15,7 +15,7 @@ from birdctl.cluster.apiclient import ApiClient
 from birdctl.cluster.apiserver import ApiServerSource, load_cluster
 from birdctl.cluster.bgp import BGPPeer
 from birdctl.cluster.events import Changed, Event, Replaced
-from birdctl.cluster.objects import EndpointSlice, Namespace, Node, Object, Pod, Secret, Service
+from birdctl.cluster.objects import EndpointSlice, Namespace, Node, Object, ObjectMeta, Pod, Secret, Service
 from birdctl.cluster.store import Cluster
 from birdctl.errors import Unavailable
 from tests.kube import Document, KubeApiServer, crds
@@ -107,14 +107,25 @@ def test_a_namespace_is_read_by_its_metadata_alone(apiserver: KubeApiServer, see
     assert seen.objects(Namespace)["default"].metadata.labels == {"kubernetes.io/metadata.name": "default"}
 
 
-def test_pods_are_those_of_the_node(apiserver: KubeApiServer, see: See):
-    for name in ("p1", "p2"):
+def test_pods_are_those_of_all_nodes_until_they_have_ended(apiserver: KubeApiServer, see: See):
+    def pod(name: str, phase: str) -> dict[str, Any]:
         spec = {"nodeName": f"node-of-{name}", "containers": [{"name": "c", "image": "i"}]}
         metadata = {"name": name, "namespace": "default"}
-        apiserver.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {"phase": phase}}
+
+    apiserver.apply(pod("p1", "Running"), pod("p2", "Pending"), pod("p3", "Succeeded"))
     seen = see(apiserver.client, Pod, node="node-of-p1")
-    assert set(seen.objects(Pod)) == {"default/p1"}
-    assert set(see(apiserver.client, Pod).objects(Pod)) >= {"default/p1", "default/p2"}
+    assert {"default/p1", "default/p2", "default/p3"} & set(seen.objects(Pod)) == {"default/p1", "default/p2"}
+    apiserver.apply(pod("p1", "Failed"))
+    eventually(lambda: "default/p1" not in seen.objects(Pod))
+
+
+def test_nothing_of_a_pod_is_kept_that_nobody_reads(apiserver: KubeApiServer, see: See):
+    metadata = {"name": "p4", "namespace": "default", "labels": {"app": "a"}, "annotations": {"cni": "much text"}}
+    spec = {"nodeName": "n", "containers": [{"name": "c", "image": "i"}]}
+    apiserver.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    seen = see(apiserver.client, Pod).objects(Pod)["default/p4"].metadata
+    assert seen == ObjectMeta(name="p4", namespace="default", labels={"app": "a"})
 
 
 def test_slices_of_headless_services_are_left_out(apiserver: KubeApiServer, see: See):

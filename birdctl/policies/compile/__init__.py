@@ -84,9 +84,10 @@ class PolicyCompiler:
     def _tell(self, pods: Iterable[Change], policies: Iterable[PolicyChange]) -> bool:
         """Works out again what is said to the pods of this node that may be concerned. Whether that is news."""
         concerned = {each.key for change in pods for each in change if each and each.local}
-        for change in policies:
-            for policy in filter(None, change):
-                concerned |= {key for key, pod in self._directory.local.items() if policy.subject.match(pod)}
+        subjects = {policy.subject for change in policies for policy in change if policy}
+        for key, pod in self._directory.local.items():
+            if key not in concerned and any(subject.match(pod) for subject in subjects):
+                concerned.add(key)
         local = {key: self._directory.local.get(key) for key in sorted(concerned)}
         return self._pods.put(
             {key: (pod, tuple(self._policies.selecting(pod)) if pod else ()) for key, pod in local.items()}

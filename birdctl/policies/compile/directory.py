@@ -29,6 +29,7 @@ class Directory:
         self._node = node
         self._endpoints: dict[str, dict[str, Endpoint]] = {}
         self._claims: dict[Address, set[str]] = {}
+        self._claimed: dict[str, tuple[Address, ...]] = {}
         self._spaces: dict[str, Mapping[str, str]] = {}
         self.local: dict[str, Endpoint] = {}
 
@@ -51,9 +52,12 @@ class Directory:
                 pods.add(key)
             elif kind == Namespace.__name__ and self._relabel(cluster, key):
                 pods.update(self._endpoints.get(key, ()))
-        for key in tuple(pods):
-            pods |= self._claim(key, cluster.get(Pod, key))
-        return [change for key in sorted(pods) if (change := self._put(key, cluster.get(Pod, key)))]
+        wanted = {key: _addresses(cluster.get(Pod, key)) for key in pods}
+        for key, addresses in wanted.items():
+            pods |= self._claim(key, addresses)
+        for key in pods - wanted.keys():
+            wanted[key] = _addresses(cluster.get(Pod, key))
+        return [change for key in sorted(pods) if (change := self._put(key, cluster.get(Pod, key), wanted[key]))]
 
     def _labels(self, namespace: str) -> Mapping[str, str]:
         return self._spaces.get(namespace) or MappingProxyType({NAME_LABEL: namespace})
@@ -67,12 +71,10 @@ class Directory:
             self._spaces[name] = namespace.metadata.labels
         return before != self._labels(name)
 
-    def _claim(self, key: str, pod: Pod | None) -> set[str]:
-        """The other pods that lose or gain an address now that `pod` has these."""
-        before = self.get(key)
+    def _claim(self, key: str, addresses: tuple[Address, ...]) -> set[str]:
+        """The other pods that lose or gain an address now that this one claims these."""
         others: set[str] = set()
-        addresses = _addresses(pod)
-        for address in {*addresses, *(before.addresses if before else ())}:
+        for address in {*addresses, *self._claimed.get(key, ())}:
             claims = self._claims.setdefault(address, set())
             others |= claims
             if address in addresses:
@@ -81,10 +83,13 @@ class Directory:
                 claims.discard(key)
             if not claims:
                 del self._claims[address]
+        self._claimed[key] = addresses
+        if not addresses:
+            del self._claimed[key]
         return others
 
-    def _put(self, key: str, pod: Pod | None) -> Change | None:
-        before, after = self.get(key), self._endpoint(key, pod)
+    def _put(self, key: str, pod: Pod | None, claimed: tuple[Address, ...]) -> Change | None:
+        before, after = self.get(key), self._endpoint(key, pod, claimed)
         if before == after:
             return None
         namespace = key.partition("/")[0]
@@ -100,8 +105,8 @@ class Directory:
                 self.local[key] = after
         return before, after
 
-    def _endpoint(self, key: str, pod: Pod | None) -> Endpoint | None:
-        addresses = tuple(address for address in _addresses(pod) if min(self._claims[address]) == key)
+    def _endpoint(self, key: str, pod: Pod | None, claimed: tuple[Address, ...]) -> Endpoint | None:
+        addresses = tuple(address for address in claimed if min(self._claims[address]) == key)
         if pod is None or not addresses:
             return None
         return Endpoint(

@@ -47,14 +47,12 @@ def body(plan: Plan, direction: Direction, family: Family, fixed: Fixed) -> Body
     """The rules of `plan`."""
     end = Rule(target=fixed.refuse(direction), goto=True) if plan.closed else ALLOWED
     writer = _Writer(direction, family, fixed)
+    admin = [step for step in plan.admin if isinstance(step, Staged) or in_family(step.peer, family)]
     rest = writer.rules(plan.rest, ALLOWED)
-    passed = end
-    if rest and any(isinstance(step, Clause) and step.effect is Effect.PASS for step in plan.admin):
-        passed = Rule(target=writer.chain((*rest, end)), goto=True)
-        rules = writer.rules(plan.admin, passed)
-        end = passed
-    else:
-        rules = (*writer.rules(plan.admin, passed), *rest)
+    if rest and any(isinstance(step, Clause) and step.effect is Effect.PASS for step in admin):
+        end = Rule(target=writer.chain((*rest, end)), goto=True)
+        rest = ()
+    rules = (*writer.rules(admin, passed=end), *rest)
     return Body(
         chain=Chain(name=chain_name(direction, (*rules, end)), rules=(*rules, end)),
         rules=rules,
@@ -79,7 +77,7 @@ class _Writer:
         return chain.name
 
     def rules(self, steps: Sequence[Step], passed: Rule) -> tuple[Rule, ...]:
-        """`passed` is what PASS does. Rules without a set come first where the order does not matter."""
+        """`passed` is what PASS does."""
         return tuple(rule for step in steps for rule in self._step(step, passed))
 
     def _step(self, step: Step, passed: Rule) -> Iterable[Rule]:

@@ -2,92 +2,180 @@
 
     new sets, filled → members that come → one iptables transaction a family → members that go → sets that nobody uses
 
-Whoever is killed in between leaves rubbish that the next start removes.
+Whoever is killed in between leaves rubbish that the next start removes. Connections that are forbidden now are cut
+afterwards: only that needs a look at all connections, so it may wait for further changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
-from birdctl.addresses import Family
-from birdctl.errors import BackendError
-from birdctl.policies import iptables_change, iptables_text
-from birdctl.policies.ipset import IpsetBackend, Membership
+from birdctl.addresses import Address, Family
+from birdctl.errors import BackendError, Unavailable
+from birdctl.policies import cutting, iptables_text
+from birdctl.policies.closing import Refused, close
+from birdctl.policies.conntrack import Conntrack
+from birdctl.policies.counters import Counter, Counters
+from birdctl.policies.ipset import IpsetBackend
 from birdctl.policies.iptables import IptablesBackend, Mode
-from birdctl.policies.iptables_change import TableChange
-from birdctl.policies.model import IpSet, PolicyState, Table
-
-_NOTHING = PolicyState(tables={}, sets={})
+from birdctl.policies.iptables_change import TableChange, recognised, rehook, since
+from birdctl.policies.iptables_mode import detect
+from birdctl.policies.iptables_text import Saved
+from birdctl.policies.model import PolicyState, Table
+from birdctl.policies.transition import set_changes, stages, touched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyResult:
-    """What was written: sets made and removed, members that came or went, and chains filled or removed."""
+    """What was done in `seconds`.
 
-    sets: int = 0
-    members: int = 0
-    chains: int = 0
+    `touched` are the addresses whose connections have to be judged anew, None for all. `refused` says why the kernel
+    did not take something, by policy ("" is nobody's): as far as that concerns them, the pods of these are closed.
+    """
+
+    seconds: float
+    touched: frozenset[Address] | None
+    refused: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What is in the kernel. `hooks` are the lines that put hooks right, where they have to be."""
+
+    state: PolicyState
+    hooks: Mapping[Family, tuple[str, ...]] = field(default_factory=dict)
 
 
 class PolicyBackend:
-    """The policies of this network namespace. `mode` None: as the host uses iptables."""
+    """The policies of this network namespace; `close` it in the end. `mode` None: as the host uses iptables.
 
-    def __init__(self, mode: Mode = Mode.NFT) -> None:
+    Every method raises Unavailable when the node lacks a program or a part of the kernel, and BackendError when that
+    refuses something without which there are no policies; what was in force before still is.
+    """
+
+    def __init__(self, mode: Mode | None = None) -> None:
+        self._iptables = IptablesBackend(mode or detect())
         self._ipset = IpsetBackend()
-        self._iptables = IptablesBackend(mode)
+        self._conntrack = Conntrack()
+        self._counters = Counters()
         self._known: PolicyState | None = None
+        self._refused = Refused()
+        self._alone = False
+
+    @property
+    def mode(self) -> Mode:
+        return self._iptables.mode
 
     def close(self) -> None:
         self._ipset.close()
+        self._conntrack.close()
 
     def read(self) -> PolicyState:
-        """What of ours is in the kernel."""
+        """What of ours is in the kernel, whoever wrote it."""
         saved = {family: self._iptables.read(family) for family in Family}
-        tables = {family: iptables_text.table(each) for family, each in saved.items() if each.chains}
+        tables = {family: iptables_text.table(each) for family, each in saved.items()}
         return PolicyState(tables=tables, sets=self._ipset.read())
 
-    def apply(self, desired: PolicyState, *, verify: bool = False) -> ApplyResult:
-        """Makes the kernel's policies the desired ones. `verify`: looks first what is there, as the first time."""
-        if verify or self._known is None:
-            sets = self._ipset.read()
-            changes = {
-                family: iptables_change.repair(self._iptables.read(family), table)
-                for family, table in desired.tables.items()
-            }
-        else:
-            sets = dict(self._known.sets)
-            changes = {
-                family: iptables_change.since(self._known.tables[family], table)
-                for family, table in desired.tables.items()
-            }
-        self._known = None
-        result = self._write(sets, changes, desired)
-        self._known = desired
-        return result
+    def apply(self, desired: PolicyState, *, gone: Collection[Address] = (), verify: bool = False) -> ApplyResult:
+        """Makes the kernel's policies the desired ones. `gone` are addresses that no pod has any more.
 
-    def _write(
-        self, sets: Mapping[str, IpSet], changes: Mapping[Family, TableChange], desired: PolicyState
-    ) -> ApplyResult:
-        new = [each for name, each in desired.sets.items() if name not in sets]
-        kept = [(sets[name], each) for name, each in desired.sets.items() if name in sets and sets[name] is not each]
-        coming = [Membership(name=new.name, entries=new.entries - old.entries) for old, new in kept]
-        going = [Membership(name=new.name, entries=old.entries - new.entries) for old, new in kept]
-        _check(self._ipset.create(new))
-        _check(self._ipset.add(coming))
-        for family, change in changes.items():
-            if change:
-                self._iptables.write(family, change)
-        _check(self._ipset.delete(going))
-        unused = [name for name in sets if name not in desired.sets]
-        _check(self._ipset.destroy(unused))
+        `verify` looks first what is in the kernel, and repairs that; so does the first call, and one after a failure.
+        """
+        started = time.perf_counter()
+        if verify or self._known is None:
+            self._refused = Refused()
+            self._known = None
+        known = self._known
+        closed = close(desired, self._refused)
+        while newly := self._advance(closed.state, gone):
+            self._refused |= newly
+            closed = close(desired, self._refused)
+        self._leave_other_mode()
         return ApplyResult(
-            sets=len(new) + len(unused),
-            members=sum(len(each.entries) for each in (*coming, *going)),
-            chains=sum(len(each.fill) + len(each.remove) for each in changes.values()),
+            seconds=time.perf_counter() - started,
+            touched=touched(known, closed.state) if known else None,
+            refused=closed.reasons,
         )
 
+    def cut(self, addresses: Collection[Address] | None, gone: Collection[Address] = ()) -> int:
+        """Ends connections of `addresses` (None: all) that the applied policies forbid, and all of `gone` ones.
 
-def _check(errors: Mapping[str, str]) -> None:
-    for name, reason in errors.items():
-        raise BackendError(f"ipset {name}: {reason}")
+        Returns how many.
+        """
+        if self._known is None:
+            return 0
+        return cutting.cut(self._conntrack, self._ipset, self._known, addresses, gone)
+
+    def counters(self) -> tuple[Counter, ...]:
+        """What passed the rules of the applied policies since this backend began; it never goes down."""
+        tables = self._known.tables.values() if self._known else ()
+        return self._counters.update(reading for table in tables for reading in self._iptables.counts(table))
+
+    def _advance(self, target: PolicyState, gone: Collection[Address]) -> Refused:
+        """To `target`, or to the first step that the kernel refuses something of: then that is returned."""
+        seen = self._look(target) if self._known is None else _Seen(state=self._known)
+        self._known = None
+        for stage in stages(seen.state, target, gone):
+            if refused := self._write(seen, stage):
+                return refused
+            seen = _Seen(state=stage)
+        self._known = target
+        return Refused()
+
+    def _look(self, desired: PolicyState) -> _Seen:
+        tables, hooks = {}, {}
+        for family in Family:
+            table = desired.tables.get(family, _empty(family))
+            if found := self._saved(family, needed=bool(table.chains)):
+                tables[family] = recognised(found, table)
+                hooks[family] = rehook(found, table)
+        return _Seen(state=PolicyState(tables=tables, sets=self._ipset.read()), hooks=hooks)
+
+    def _saved(self, family: Family, *, needed: bool) -> Saved | None:
+        """The table; None when it cannot be read and need not be: a node without IPv6."""
+        try:
+            return self._iptables.read(family)
+        except BackendError:
+            if needed:
+                raise
+            return None
+
+    def _write(self, seen: _Seen, target: PolicyState) -> Refused:
+        changes = set_changes(seen.state.sets, target.sets)
+        refused = self._ipset.create(changes.create) or self._ipset.add(changes.coming)
+        if refused:
+            return Refused(sets=refused)
+        for family, known in seen.state.tables.items():
+            change = since(known, target.tables.get(family, _empty(family)), seen.hooks.get(family))
+            if change and (rules := self._write_table(family, change)):
+                return rules
+        refused = self._ipset.delete(changes.going)
+        self._ipset.destroy(changes.destroy)
+        return Refused(sets=refused)
+
+    def _write_table(self, family: Family, change: TableChange) -> Refused:
+        """Raises what iptables answered when no rule of its own is to blame."""
+        try:
+            self._iptables.write(family, change)
+        except Unavailable:
+            raise
+        except BackendError:
+            rules = dict.fromkeys(rule for chain in change.fill for rule in chain.rules)
+            refused = self._iptables.refused(family, tuple(rules))
+            if not refused:
+                raise
+            return Refused(rules=refused)
+        return Refused()
+
+    def _leave_other_mode(self) -> None:
+        """Once: rules of ours in the mode that the host used before would still be enforced."""
+        if self._alone:
+            return
+        self._iptables.leave_other_mode()
+        self._alone = True
+
+
+def _empty(family: Family) -> Table:
+    return Table(family=family, hooks=(), chains={})

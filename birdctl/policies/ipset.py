@@ -8,13 +8,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from itertools import chain
 
 from birdctl.errors import Unavailable
 from birdctl.policies import ipset_wire
-from birdctl.policies.model import SET_PREFIX, Entry, IpSet
+from birdctl.policies.model import SET_PREFIX, IpSet
 from birdctl.policies.netlink import Message, Netlink
+from birdctl.policies.transition import Membership
 
 _NAMED = {
     4097: "it speaks another version of ipset's protocol",
@@ -26,15 +26,6 @@ _NAMED = {
     4352: "the set is full",
 }
 """ip_set.h's own error numbers."""
-_NO_IPSET = (errno.EINVAL, errno.EOPNOTSUPP, 4098)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Membership:
-    """Entries of one set that come or go. `entries` may hold what is there (or gone) already."""
-
-    name: str
-    entries: Collection[Entry]
 
 
 class IpsetBackend:

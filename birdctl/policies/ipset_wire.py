@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from socket import AF_INET, AF_INET6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP
 
@@ -159,7 +158,7 @@ def _block(command: int, name: str, entries: list[bytes]) -> Message:
     return _message(command, _name(name), _NO_LINE, nested(_ADT, *entries))
 
 
-def _prefixed(kind: int, bits: int, trailing: int = 0) -> bytes:
+def _prefixed(kind: int, bits: int) -> bytes:
     """What stands before the address in an attribute that holds one, alone in its container."""
     length = 4 + bits // 8
     inner = struct.pack("=HH", length, (1 if bits == 32 else 2) | NLA_F_NET_BYTEORDER)  # noqa: PLR2004

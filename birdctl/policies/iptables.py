@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import enum
 import re
+import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from birdctl.addresses import Family
 from birdctl.errors import BackendError, Unavailable
 from birdctl.policies import iptables_text
-from birdctl.policies.iptables_change import TableChange
+from birdctl.policies.counters import Counts, Reading
+from birdctl.policies.iptables_change import TableChange, removal
 from birdctl.policies.iptables_text import Saved
+from birdctl.policies.model import CHAIN_PREFIX, Chain, Rule, Table
 
-_PROGRAMS = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
+IPTABLES = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 _LOCK_SECONDS = "10"
 _TIMEOUT = 30.0
 _REFUSED_LINE = re.compile(r"line:? (\d+)")
+_TRIAL = f"{CHAIN_PREFIX}TRIAL"
 
 
 class Mode(enum.StrEnum):
@@ -28,6 +33,10 @@ class Mode(enum.StrEnum):
 
     NFT = "nft"
     LEGACY = "legacy"
+
+    @property
+    def other(self) -> Mode:
+        return Mode.LEGACY if self is Mode.NFT else Mode.NFT
 
 
 class IptablesBackend:
@@ -38,18 +47,84 @@ class IptablesBackend:
 
     def read(self, family: Family) -> Saved:
         """Our chains and all hooks, with counters. Raises Unavailable when the program is not there."""
-        text = _run([self._program(family, "save"), "-c", "-t", "filter"])
-        return iptables_text.saved(text, family)
+        return iptables_text.saved(run([self._program(family, "save"), "-c"]), family)
 
     def write(self, family: Family, change: TableChange) -> None:
         """All of it or nothing. Raises BackendError with what iptables answered."""
-        _run([self._program(family, "restore"), "--noflush", "-w", _LOCK_SECONDS], change.text)
+        run([self._program(family, "restore"), "--noflush", "-w", _LOCK_SECONDS], change.text)
+
+    def counts(self, table: Table) -> Iterator[Reading]:
+        """Packets and bytes of the chains of `table`, as they are in the kernel.
+
+        In legacy mode python-iptables reads them from the kernel directly. It knows nothing of nft.
+        """
+        if not table.chains:
+            return iter(())
+        read = self._counts_saved if self.mode is Mode.NFT else _counts_legacy
+        return (
+            Reading(family=table.family, chain=table.chains[name], counts=counts)
+            for name, counts in read(table)
+            if name in table.chains
+        )
+
+    def _counts_saved(self, table: Table) -> Iterator[tuple[str, Counts]]:
+        for name, lines in self.read(table.family).chains.items():
+            yield name, tuple((each.packets, each.bytes) for each in lines)
+
+    def leave_other_mode(self) -> None:
+        """Removes what of ours is in the mode that the host does not use."""
+        other = IptablesBackend(self.mode.other)
+        if not shutil.which(other._program(Family.IPV4, "save")):
+            return
+        for family in Family:
+            found = other.read(family)
+            if change := removal(found):
+                other.write(family, change)
+
+    def refused(self, family: Family, rules: Sequence[Rule]) -> dict[Rule, str]:
+        """Those of the rules that this kernel refuses, with its answers: tried out in a chain that nothing uses."""
+        reason = self._try(family, rules)
+        if not rules or reason is None:
+            return {}
+        if len(rules) == 1:
+            return {rules[0]: reason}
+        half = len(rules) // 2
+        return self.refused(family, rules[:half]) | self.refused(family, rules[half:])
+
+    def _try(self, family: Family, rules: Sequence[Rule]) -> str | None:
+        """Why the kernel refuses one of them; chains they lead to are not there."""
+        harmless = (replace(rule, target="RETURN") if rule.target.startswith(CHAIN_PREFIX) else rule for rule in rules)
+        trial = Chain(name=_TRIAL, rules=tuple(replace(rule, goto=False) for rule in harmless))
+        try:
+            self.write(family, TableChange(fill=(trial,)))
+        except Unavailable:
+            raise
+        except BackendError as error:
+            return str(error)
+        self.write(family, TableChange(remove=(_TRIAL,)))
+        return None
 
     def _program(self, family: Family, verb: str) -> str:
-        return f"{_PROGRAMS[family]}-{self.mode}-{verb}"
+        return f"{IPTABLES[family]}-{self.mode}-{verb}"
 
 
-def _run(command: Sequence[str], text: str = "") -> str:
+def _counts_legacy(table: Table) -> Iterator[tuple[str, Counts]]:
+    """Rules are read as they lie in memory: python-iptables' own Rule objects cost a hundred times as much."""
+    import iptc  # noqa: PLC0415 (loads iptables' libraries, which only this needs)
+
+    kernel = (iptc.Table if table.family is Family.IPV4 else iptc.Table6)("filter")
+    kernel.refresh()
+    for name in table.chains:
+        counts = []
+        entry = kernel.first_rule(name)
+        while entry:
+            counts.append((entry.counters.pcnt, entry.counters.bcnt))
+            entry = kernel.next_rule(entry)
+        yield name, tuple(counts)
+
+
+def run(command: Sequence[str], text: str = "") -> str:
+    """What one of iptables' programs prints. Raises Unavailable when it is not there, BackendError with its answer."""
     try:
         done = subprocess.run(  # noqa: S603 (fixed programs)
             command, input=text, capture_output=True, text=True, timeout=_TIMEOUT, check=False
@@ -64,7 +139,7 @@ def _run(command: Sequence[str], text: str = "") -> str:
 
 
 def _answer(answer: str, text: str) -> str:
-    """iptables' first line, with the line of ours that it is about."""
+    """The first line it said, with the line of ours that it is about."""
     said = next((line for line in answer.splitlines() if line.strip()), "refused").strip()
     lines = text.splitlines()
     number = int(match[1]) if (match := _REFUSED_LINE.search(answer)) else 0

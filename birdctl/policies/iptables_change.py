@@ -1,4 +1,4 @@
-"""From a saved table to the one transaction that makes it the desired one. Pure."""
+"""From a table to the one transaction that makes it another. Pure."""
 
 from __future__ import annotations
 
@@ -32,38 +32,56 @@ class TableChange:
         return "\n".join([*lines, "COMMIT", ""])
 
 
-def since(known: Table, desired: Table) -> TableChange:
-    """From a table that is in the kernel as `known`."""
+def since(known: Table, desired: Table, hooks: tuple[str, ...] | None = None) -> TableChange:
+    """From what is known to be in the kernel. `hooks` are the lines about hooks if something else is known of them."""
     return TableChange(
         fill=tuple(each for name, each in desired.chains.items() if known.chains.get(name) != each),
         remove=tuple(name for name in known.chains if name not in desired.chains),
+        hooks=_rehooked(known, desired) if hooks is None else hooks,
     )
 
 
-def repair(found: Saved, desired: Table) -> TableChange:
-    """From whatever the kernel has; what is right stays and keeps its counters."""
-    return TableChange(
-        fill=tuple(each for name, each in desired.chains.items() if not _same(found.chains.get(name), each.rules)),
-        remove=tuple(name for name in found.chains if name not in desired.chains),
-        hooks=tuple(_hooks(found, desired)),
+def _rehooked(known: Table, desired: Table) -> tuple[str, ...]:
+    if known.hooks == desired.hooks:
+        return ()
+    return (
+        *(f"-D {name} {rule(each)}" for name, each in known.hooks),
+        *(f"-I {name} 1 {rule(each)}" for name, each in reversed(desired.hooks)),
     )
 
 
-def removal(found: Saved) -> TableChange:
-    """Takes away all of ours."""
-    return repair(found, Table(family=found.family, hooks=(), chains={}))
+def recognised(found: Saved, desired: Table) -> Table:
+    """The saved table with chains that are as desired; those that are not stand empty."""
+    return Table(
+        family=found.family,
+        hooks=desired.hooks,
+        chains={
+            name: desired.chains[name] if _as_desired(name, lines, desired) else Chain(name=name, rules=())
+            for name, lines in found.chains.items()
+        },
+    )
 
 
-def _hooks(found: Saved, desired: Table) -> list[str]:
-    """Ours first in each of the kernel's chains, and nowhere else."""
-    lines = []
+def _as_desired(name: str, lines: tuple[Counted, ...], desired: Table) -> bool:
+    return name in desired.chains and _same(lines, desired.chains[name].rules)
+
+
+def rehook(found: Saved, desired: Table) -> tuple[str, ...]:
+    """What puts the hooks first in each of the kernel's chains, and takes them away everywhere else."""
+    lines: list[str] = []
     for name, present in found.builtin.items():
         wanted = tuple(each for hook, each in desired.hooks if hook == name)
         ours = tuple(each for each in present if each.ours or _leads_to(each, found.chains))
         if ours != present[: len(ours)] or not _same(ours, wanted):
             lines += [f"-D {name} {each.text}" for each in ours]
             lines += [f"-I {name} 1 {rule(each)}" for each in reversed(wanted)]
-    return lines
+    return tuple(lines)
+
+
+def removal(found: Saved) -> TableChange:
+    """Takes away all that is ours."""
+    nothing = Table(family=found.family, hooks=(), chains={})
+    return TableChange(remove=tuple(found.chains), hooks=rehook(found, nothing))
 
 
 def _leads_to(line: Counted, chains: Collection[str]) -> bool:
@@ -71,11 +89,9 @@ def _leads_to(line: Counted, chains: Collection[str]) -> bool:
     return line.text.rsplit(" ", 1)[-1] in chains
 
 
-def _same(found: tuple[Counted, ...] | None, wanted: tuple[Rule, ...]) -> bool:
-    return (
-        found is not None
-        and len(found) == len(wanted)
-        and all(_equal(each.text, rule(other)) for each, other in zip(found, wanted, strict=True))
+def _same(found: tuple[Counted, ...], wanted: tuple[Rule, ...]) -> bool:
+    return len(found) == len(wanted) and all(
+        _equal(each.text, rule(other)) for each, other in zip(found, wanted, strict=True)
     )
 
 

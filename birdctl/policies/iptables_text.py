@@ -120,21 +120,29 @@ class Saved:
     builtin: Mapping[str, tuple[Counted, ...]]
 
 
+_DEFAULT = {
+    Family.IPV4: " --reject-with icmp-port-unreachable",
+    Family.IPV6: " --reject-with icmp6-port-unreachable",
+}
+"""What is printed of a plain REJECT."""
 _LINE = re.compile(r"(?:\[(\d+):(\d+)\] )?-A (\S+) (.*)")
 _BUILTIN = ("INPUT", "FORWARD", "OUTPUT")
 
 
 def saved(text: str, family: Family) -> Saved:
-    """What `iptables-save [-c] -t filter` printed."""
+    """What `iptables-save -c` printed."""
     chains: dict[str, list[Counted]] = {}
+    inside = False
     for line in text.splitlines():
-        if line.startswith(":"):
+        if line.startswith("*"):
+            inside = line == "*filter"
+        elif line.startswith(":") and inside:
             name = line[1:].split(" ", 1)[0]
             if name in _BUILTIN or name.startswith(CHAIN_PREFIX):
                 chains[name] = []
-        elif (match := _LINE.match(line)) and match[3] in chains:
-            counted = Counted(text=match[4], packets=int(match[1] or 0), bytes=int(match[2] or 0))
-            chains[match[3]].append(counted)
+        elif inside and (match := _LINE.match(line)) and match[3] in chains:
+            rule_text = match[4].removesuffix(_DEFAULT[family])
+            chains[match[3]].append(Counted(text=rule_text, packets=int(match[1] or 0), bytes=int(match[2] or 0)))
     ours = {name: tuple(lines) for name, lines in chains.items() if name not in _BUILTIN}
     return Saved(
         family=family,
@@ -175,7 +183,7 @@ _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
 
 def split(text: str) -> tuple[str, ...]:
     """The words of a rule, without their quotes."""
-    return tuple(re.sub(r"\\(.)", r"\1", quoted) if not plain else plain for quoted, plain in _WORD.findall(text))
+    return tuple(plain or re.sub(r"\\(.)", r"\1", quoted) for quoted, plain in _WORD.findall(text))
 
 
 def _condition(found: Rule, word: str, words: Iterator[str]) -> Rule:

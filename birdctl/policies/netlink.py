@@ -14,7 +14,7 @@ from typing import Self
 
 from birdctl.errors import Unavailable
 
-NETLINK_NETFILTER = 12
+NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP, NLM_F_EXCL, NLM_F_CREATE = 1, 4, 0x300, 0x200, 0x400
 NLA_F_NESTED, NLA_F_NET_BYTEORDER, _NLA_TYPE = 0x8000, 0x4000, 0x3FFF
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
@@ -65,13 +65,13 @@ class Message:
 class Netlink:
     """An open socket. `who` is named in the errors ("ipset"). Raises Unavailable when the kernel lacks it."""
 
-    def __init__(self, who: str) -> None:
+    def __init__(self, who: str, protocol: int = NETLINK_NETFILTER) -> None:
         self._who = who
         self._sequence = 0
         try:
-            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER)
+            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         except OSError as error:
-            raise Unavailable(f"the kernel has no netfilter over netlink: {error.strerror}") from None
+            raise Unavailable(f"the kernel has no netlink for {who}: {error.strerror}") from None
         self._socket.bind((0, 0))
         self._socket.settimeout(_TIMEOUT)
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)

@@ -1,0 +1,98 @@
+"""What is programmed when the kernel refuses a part of the desired state: that part closed, the rest untouched. Pure.
+
+A rule that allows is left out. One that denies or passes on becomes a denial of everything for its pods, as nothing
+after it may then decide. A pod whose own rules cannot be reached falls to the denial at the end of its block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from birdctl.errors import Unavailable
+from birdctl.policies.compile.matches import POD_SIDE
+from birdctl.policies.compile.names import direction_of, refusing_chain
+from birdctl.policies.model import Chain, Direction, Effect, PolicyState, Rule, Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """What the kernel refused, and its reasons: sets by name, and rules."""
+
+    sets: Mapping[str, str] = field(default_factory=dict)
+    rules: Mapping[Rule, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.sets or self.rules)
+
+    def __or__(self, other: Refused) -> Refused:
+        return Refused(sets={**self.sets, **other.sets}, rules={**self.rules, **other.rules})
+
+    def reason(self, rule: Rule) -> str | None:
+        """Why the rule cannot be; None when it can."""
+        for match in rule.sets:
+            if match.name in self.sets:
+                return f"ipset {match.name}: {self.sets[match.name]}"
+        return self.rules.get(rule)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """`state` can be programmed; `reasons` why it is not the desired one, by policy ("" for what is nobody's)."""
+
+    state: PolicyState
+    reasons: Mapping[str, str]
+
+
+def close(desired: PolicyState, refused: Refused) -> Closed:
+    """The desired state without what is refused. Raises Unavailable when that is something all policies need."""
+    if not refused:
+        return Closed(state=desired, reasons={})
+    reasons: dict[str, str] = {}
+    tables = {family: _table(table, refused, reasons) for family, table in desired.tables.items()}
+    sets = {name: each for name, each in desired.sets.items() if name not in refused.sets}
+    return Closed(state=PolicyState(tables=tables, sets=sets), reasons=reasons)
+
+
+def _table(table: Table, refused: Refused, reasons: dict[str, str]) -> Table:
+    entries = {rule.target for _, rule in table.hooks}
+    chains = {}
+    for name, chain in table.chains.items():
+        faults = {rule: reason for rule in chain.rules if (reason := refused.reason(rule))}
+        for rule, reason in faults.items():
+            if name in entries or rule == chain.rules[-1]:
+                raise Unavailable(f"the kernel cannot do what every policy needs ({rule.target}): {reason}")
+            reasons |= dict.fromkeys(_concerned(rule, table), reason)
+        chains[name] = _chain(chain, faults) if faults else chain
+    return replace(table, chains=chains)
+
+
+def _chain(chain: Chain, faults: Collection[Rule]) -> Chain:
+    direction = direction_of(chain.name)
+    rules = (rule for each in chain.rules for rule in (_instead(each, direction) if each in faults else (each,)))
+    return replace(chain, rules=tuple(rules))
+
+
+def _instead(rule: Rule, direction: Direction) -> Iterator[Rule]:
+    """What stands for a refused rule: nothing, or a denial for its pods."""
+    if rule.effect in (Effect.DENY, Effect.PASS):
+        side = "destination" if direction is Direction.INGRESS else "source"
+        yield Rule(
+            target=rule.target if rule.effect is Effect.DENY else refusing_chain(direction),
+            goto=True,
+            sets=tuple(match for match in rule.sets if match.directions == POD_SIDE[direction]),
+            policies=rule.policies,
+            effect=Effect.DENY,
+            **{side: getattr(rule, side)},
+        )
+
+
+def _concerned(rule: Rule, table: Table, depth: int = 0) -> Iterator[str]:
+    """Whose rule it is; of one that leads to others, whose those are."""
+    chain = table.chains.get(rule.target)
+    if rule.policies or chain is None or depth > len(table.chains):
+        yield from rule.policies or ("",)
+        return
+    for each in chain.rules:
+        if each.policies or each.target in table.chains:
+            yield from _concerned(each, table, depth + 1)

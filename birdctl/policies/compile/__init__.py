@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from birdctl.addresses import Family
+from birdctl.addresses import Address, Family
 from birdctl.addresses import family as family_of
 from birdctl.cluster.clusterpolicy import ClusterNetworkPolicy
 from birdctl.cluster.objects import Namespace, NetworkPolicy, Node, Object, Pod
@@ -37,11 +37,15 @@ KINDS: tuple[type[Object], ...] = (Node, Namespace, Pod, NetworkPolicy, ClusterN
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyCompiled:
-    """The desired state, what could not be understood, and the policies at work here; both sorted."""
+    """The desired state, what could not be understood, and the policies at work here; both sorted.
+
+    `gone` are addresses that were a pod's of this node at the last compilation, and are nobody's now.
+    """
 
     state: PolicyState
     problems: tuple[InputError, ...]
     policies: tuple[ProgrammedPolicy, ...]
+    gone: frozenset[Address]
 
 
 class PolicyCompiler:
@@ -79,6 +83,13 @@ class PolicyCompiler:
             state=self._state(),
             problems=tuple(sorted(problems, key=str)),
             policies=self._pods.programmed,
+            gone=frozenset(
+                address
+                for before, _ in changes
+                if before and before.local
+                for address in before.addresses
+                if not self._directory.knows(address)
+            ),
         )
 
     def _tell(self, pods: Iterable[Change], policies: Iterable[PolicyChange]) -> bool:

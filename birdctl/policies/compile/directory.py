@@ -36,6 +36,10 @@ class Directory:
     def get(self, key: str) -> Endpoint | None:
         return self._endpoints.get(key.partition("/")[0], {}).get(key)
 
+    def knows(self, address: Address) -> bool:
+        """Whether it is any pod's."""
+        return address in self._claims
+
     def by_namespace(self) -> Iterator[tuple[str, Mapping[str, str], Collection[Endpoint]]]:
         """Each namespace that has endpoints, its labels, and they."""
         for name, endpoints in self._endpoints.items():

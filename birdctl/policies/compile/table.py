@@ -50,9 +50,11 @@ class TableWriter:
             guards = self._guards(direction, classes[direction], closed, contents)
             if guards:
                 entries += guards
-                contents.add_chains(self._fixed.refusing(direction, self._family))
                 dispatch = self._dispatch(direction, classes[direction], kept, contents)
                 contents.add_chains([Chain(name=direction_chain(direction), rules=dispatch)])
+                used = {rule.target for chain in contents.chains.values() for rule in chain.rules}
+                refusing = self._fixed.refusing(direction, self._family)
+                contents.add_chains(chain for chain in refusing if chain.name in used)
         if not entries:
             return Table(family=self._family, hooks=(), chains={}), {}
         cut = contents.add_set(self._cut())

@@ -8,6 +8,7 @@ from birdctl.addresses import family
 from birdctl.cluster.objects import Node, Pod
 from birdctl.policies.compile import PolicyCompiler
 from birdctl.policies.options import PolicyOptions
+from birdctl.policies.semantics import judge
 from birdctl.policies.simulate import verdict
 
 
@@ -30,6 +31,7 @@ class Network:
     """Every node of `cluster` with its rules."""
 
     def __init__(self, cluster, **options):
+        self.cluster = cluster
         self.nodes = cluster.objects(Node)
         self.options = PolicyOptions(**options)
         self.compiled = {name: PolicyCompiler(name, self.options).compile(cluster) for name in self.nodes}
@@ -60,3 +62,16 @@ class Network:
             yield found
             if not found.allowed:
                 return
+
+    def allows(self, packet):
+        """Whether it arrives; fails if the rules and the objects do not say the same."""
+        allowed = all(verdict.allowed for verdict in self.verdicts(packet))
+        assert judge(self.cluster, packet, default_deny=self.options.netpol_default_deny).allowed is allowed
+        return allowed
+
+    def refusal(self, packet):
+        """reject or drop, None if it arrives."""
+        return next((verdict.decision for verdict in self.verdicts(packet) if not verdict.allowed), None)
+
+    def would_deny(self, packet):
+        return [policy for verdict in self.verdicts(packet) for policy in verdict.would_deny]

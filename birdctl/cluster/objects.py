@@ -136,13 +136,22 @@ class ContainerPort(Struct, frozen=True, kw_only=True):
 
 
 class Container(Struct, frozen=True, kw_only=True):
+    """`restart_policy` Always makes an init container a sidecar, which runs as long as the pod."""
+
     ports: tuple[ContainerPort, ...] = ()
+    restart_policy: str = ""
 
 
 class PodSpec(Struct, frozen=True, kw_only=True):
     node_name: str = ""
     host_network: bool = False
     containers: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] = ()
+
+    @property
+    def running_containers(self) -> tuple[Container, ...]:
+        """Those that run while the pod runs."""
+        return (*self.containers, *(each for each in self.init_containers if each.restart_policy == "Always"))
 
 
 class PodIP(Struct, frozen=True, kw_only=True):

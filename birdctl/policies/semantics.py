@@ -7,21 +7,17 @@ reaches a pod (its ingress); each is judged by the policies that select that pod
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from birdctl.addresses import Address, Prefix
+from birdctl.addresses import Address
 from birdctl.cluster.clusterpolicy import (
-    ClusterEgressRule,
-    ClusterIngressRule,
     ClusterNetworkPolicy,
     PolicyPeer,
     PolicyProtocol,
     PolicySubject,
 )
 from birdctl.cluster.objects import (
-    IPBlock,
     Labels,
     Namespace,
     NetworkPolicy,
@@ -37,9 +33,19 @@ from birdctl.cluster.objects import (
 from birdctl.cluster.store import Cluster
 from birdctl.policies.model import Direction
 from birdctl.policies.packet import Packet
+from birdctl.policies.validity import (
+    ClusterRule,
+    bounds,
+    cluster_peers,
+    network,
+    networks,
+    understood,
+    valid_cidr,
+    valid_peer,
+    valid_port,
+)
 
 Rule = NetworkPolicyIngressRule | NetworkPolicyEgressRule
-ClusterRule = ClusterIngressRule | ClusterEgressRule
 
 _STAGED = "birdctl.io/staged"
 _ERRORS_AND_NEIGHBOURS = {"icmp": {3, 11, 12}, "ipv6-icmp": {1, 2, 3, 4, *range(130, 137), 143}}
@@ -177,9 +183,9 @@ class _End:
     def _rules(self, policy: NetworkPolicy) -> Iterable[Rule]:
         """None if anything in the policy would not have passed validation."""
         every: list[Rule] = [*policy.spec.ingress, *policy.spec.egress]
-        if not all(_valid_peer(peer) for rule in every for peer in _peers(rule)):
+        if not all(valid_peer(peer) for rule in every for peer in _peers(rule)):
             return ()
-        if not all(_valid_port(port) for rule in every for port in rule.ports):
+        if not all(valid_port(port) for rule in every for port in rule.ports):
             return ()
         return policy.spec.ingress if self._direction is Direction.INGRESS else policy.spec.egress
 
@@ -194,7 +200,7 @@ class _End:
         if peer is None:
             return True
         if peer.ip_block is not None:
-            inside, *excepts = _networks(peer.ip_block)
+            inside, *excepts = networks(peer.ip_block)
             return self._peer in inside and not any(self._peer in part for part in excepts)
         pod = self._peer_pod
         if pod is None or (peer.pod_selector and not peer.pod_selector.matches(pod.metadata.labels)):
@@ -221,7 +227,7 @@ class _End:
     def _named_port_is(self, name: str) -> bool:
         """Whether the destination pod calls the packet's port so."""
         pod = self._pod if self._direction is Direction.INGRESS else self._peer_pod
-        ports = [port for container in pod.spec.containers for port in container.ports] if pod else []
+        ports = [port for container in pod.spec.running_containers for port in container.ports] if pod else []
         wanted = (name, self._packet.protocol, self._packet.port)
         return wanted in ((port.name, port.protocol.lower(), port.container_port) for port in ports)
 
@@ -251,15 +257,15 @@ class _End:
 
     def _action(self, rule: ClusterRule) -> str:
         """A Deny or Pass that is not wholly understood is a Deny."""
-        return rule.action if _understood(rule) else "Deny"
+        return rule.action if understood(rule) else "Deny"
 
     def _matches(self, rule: ClusterRule) -> bool:
         """A rule that is not wholly understood matches everything, or nothing if it is an Accept."""
-        if not _understood(rule):
+        if not understood(rule):
             return rule.action != "Accept"
         return any(
             self._cluster_peer_is(peer) and self._protocol_is(peer, protocol)
-            for peer in _cluster_peers(rule)
+            for peer in cluster_peers(rule)
             for protocol in (rule.protocols if rule.protocols is not None else (None,))
         )
 
@@ -276,7 +282,7 @@ class _End:
 
     def _cluster_peer_is(self, peer: PolicyPeer) -> bool:
         if peer.networks:
-            return any(self._peer in _network(text) for text in peer.networks)
+            return any(self._peer in network(text) for text in peer.networks)
         if peer.nodes is not None:
             nodes = self._cluster.objects(Node).values()
             return any(self._peer in _addresses(node) for node in nodes if peer.nodes.matches(node.metadata.labels))
@@ -291,7 +297,7 @@ class _End:
         ports = {"tcp": protocol.tcp, "udp": protocol.udp, "sctp": protocol.sctp}.get(self._packet.protocol)
         if ports is None or ports.destination_port is None:
             return ports is not None
-        low, high = _bounds(protocol)
+        low, high = bounds(protocol)
         return low <= self._packet.port <= high
 
 
@@ -323,7 +329,7 @@ def _addresses(node: Node | None) -> set[Address]:
 def _node_of(cluster: Cluster, address: Address) -> Node | None:
     """The node that gives its pods addresses like this."""
     for node in cluster.objects(Node).values():
-        if any(_valid_cidr(text) and address in _network(text) for text in node.spec.pod_cidrs):
+        if any(valid_cidr(text) and address in network(text) for text in node.spec.pod_cidrs):
             return node
     return None
 
@@ -344,90 +350,3 @@ def _closed(namespace: str, name: str) -> NetworkPolicy:
 
 def _peers(rule: Rule) -> tuple[NetworkPolicyPeer, ...]:
     return rule.from_ if isinstance(rule, NetworkPolicyIngressRule) else rule.to
-
-
-def _cluster_peers(rule: ClusterRule) -> tuple[PolicyPeer, ...]:
-    return rule.from_ if isinstance(rule, ClusterIngressRule) else rule.to
-
-
-# What validation of the API asks for
-
-
-def _valid_cidr(text: str) -> bool:
-    try:
-        _network(text)
-    except ValueError:
-        return False
-    return re.fullmatch(r".+/[0-9]+", text) is not None
-
-
-def _network(text: str) -> Prefix:
-    return ipaddress.ip_network(re.sub(r"(^|\.)0+(?=\d)", r"\1", text), strict=False)
-
-
-def _networks(block: IPBlock) -> list[Prefix]:
-    return [_network(text) for text in (block.cidr, *block.except_)]
-
-
-def _valid_peer(peer: NetworkPolicyPeer) -> bool:
-    selects = peer.pod_selector is not None or peer.namespace_selector is not None
-    if peer.ip_block is None or selects:
-        return selects and peer.ip_block is None
-    if not all(map(_valid_cidr, (peer.ip_block.cidr, *peer.ip_block.except_))):
-        return False
-    whole, *parts = _networks(peer.ip_block)
-    return all(
-        part.version == whole.version and part.network_address in whole and part.prefixlen > whole.prefixlen
-        for part in parts
-    )
-
-
-def _valid_port(port: NetworkPolicyPort) -> bool:
-    if port.protocol not in ("TCP", "UDP", "SCTP"):
-        return False
-    if not isinstance(port.port, int):
-        named = port.port is None or bool(
-            re.fullmatch(r"[a-z0-9-]{1,15}", port.port)
-            and re.search("[a-z]", port.port)
-            and not re.search("^-|-$|--", port.port)
-        )
-        return named and port.end_port is None
-    highest = port.port if port.end_port is None else port.end_port
-    return 1 <= port.port <= highest <= 65535  # noqa: PLR2004
-
-
-def _understood(rule: ClusterRule) -> bool:
-    peers = _cluster_peers(rule)
-    return (
-        bool(peers)
-        and all(_valid_cluster_peer(peer, rule) for peer in peers)
-        and all(_valid_protocol(protocol) for protocol in rule.protocols or ())
-    )
-
-
-def _valid_cluster_peer(peer: PolicyPeer, rule: ClusterRule) -> bool:
-    kinds = [peer.namespaces is not None, peer.pods is not None, bool(peer.networks), peer.nodes is not None]
-    if isinstance(rule, ClusterIngressRule) and any(kinds[2:]):
-        return False
-    return sum(kinds) == 1 and all(map(_valid_cidr, peer.networks))
-
-
-def _valid_protocol(protocol: PolicyProtocol) -> bool:
-    given = [ports for ports in (protocol.tcp, protocol.udp, protocol.sctp) if ports is not None]
-    if len(given) + bool(protocol.destination_named_port) != 1:
-        return False
-    port = given[0].destination_port if given else None
-    if port is None:
-        return True
-    if (port.number is None) == (port.range is None):
-        return False
-    low, high = _bounds(protocol)
-    return 1 <= low <= high <= 65535  # noqa: PLR2004
-
-
-def _bounds(protocol: PolicyProtocol) -> tuple[int, int]:
-    ports = protocol.tcp or protocol.udp or protocol.sctp
-    port = ports.destination_port if ports else None
-    if port and port.range:
-        return port.range.start, port.range.end
-    return (port.number, port.number) if port and port.number else (0, 0)

@@ -38,8 +38,7 @@ class LocalPods:
         self._fixed = fixed
         self._families = families
         self._told: dict[str, _Plans] = {}
-        self._pods: dict[_Told, set[Address]] = {}
-        self._bodies: dict[_Told, Body] = {}
+        self._classes: dict[_Told, tuple[Body, set[Address]]] = {}
         self._selected: dict[str, tuple[Policy, ...]] = {}
         self.programmed: tuple[ProgrammedPolicy, ...] = ()
 
@@ -83,18 +82,20 @@ class LocalPods:
 
     def peers(self) -> dict[str, tuple[Family, Peer]]:
         """By the names of the sets that the rules use."""
-        bodies = self._bodies.items()
-        return {name: (family, peer) for (family, _, _), found in bodies for name, peer in found.peers.items()}
+        return {
+            name: (family, peer)
+            for (family, _, _), (its_body, _) in self._classes.items()
+            for name, peer in its_body.peers.items()
+        }
 
     def classes(self, family: Family) -> Mapping[Direction, Classes]:
         """What applies to which pods, in one family."""
-        return {direction: self._classes(family, direction) for direction in Direction}
+        return {direction: self._of(family, direction) for direction in Direction}
 
-    def _classes(self, family: Family, direction: Direction) -> Classes:
+    def _of(self, family: Family, direction: Direction) -> Classes:
         found: dict[str, tuple[Body, list[Address]]] = {}
-        for told, pods in self._pods.items():
+        for told, (its_body, pods) in self._classes.items():
             if told[:2] == (family, direction):
-                its_body = self._bodies[told]
                 found.setdefault(its_body.chain.name, (its_body, []))[1].extend(pods)
         return [(its_body, tuple(sorted(pods))) for _, (its_body, pods) in sorted(found.items())]
 
@@ -108,14 +109,14 @@ class LocalPods:
 
     def _add(self, addresses: tuple[Address, ...], plans: Mapping[Direction, Plan]) -> None:
         for told, address in self._tellings(addresses, plans):
-            if told not in self._pods:
+            if told not in self._classes:
                 family, direction, its_plan = told
-                self._pods[told] = set()
-                self._bodies[told] = body(its_plan, direction, family, self._fixed)
-            self._pods[told].add(address)
+                self._classes[told] = body(its_plan, direction, family, self._fixed), set()
+            self._classes[told][1].add(address)
 
     def _remove(self, addresses: tuple[Address, ...], plans: Mapping[Direction, Plan]) -> None:
         for told, address in self._tellings(addresses, plans):
-            self._pods[told].discard(address)
-            if not self._pods[told]:
-                del self._pods[told], self._bodies[told]
+            pods = self._classes[told][1]
+            pods.discard(address)
+            if not pods:
+                del self._classes[told]

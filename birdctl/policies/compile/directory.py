@@ -139,7 +139,7 @@ def _addresses(pod: Pod | None) -> tuple[Address, ...]:
 
 def _ports(pod: Pod) -> Mapping[tuple[str, str], tuple[int, ...]]:
     found: dict[tuple[str, str], tuple[int, ...]] = {}
-    for container in pod.spec.containers:
+    for container in pod.spec.running_containers:
         for port in container.ports:
             if port.name:
                 name = (port.name, port.protocol.lower())

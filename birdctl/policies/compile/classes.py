@@ -76,7 +76,7 @@ class LocalPods:
             for policy in policies:
                 found.setdefault(policy.ref, (policy, []))[1].append(key)
         return tuple(
-            ProgrammedPolicy(ref=ref, directions=tuple(sorted(policy.rules)), staged=policy.staged, pods=tuple(pods))
+            ProgrammedPolicy(ref=ref, directions=tuple(policy.rules), staged=policy.staged, pods=tuple(pods))
             for ref, (policy, pods) in sorted(found.items())
         )
 

@@ -25,14 +25,14 @@ def namespace(name, **labels):
     return _object("v1", "Namespace", name, labels=labels)
 
 
-def pod(name, *addresses, on="n1", labels=None, ports=None, phase="Running", host_network=False):
-    """`ports`: name to number, or to (number, protocol)."""
+def pod(name, *addresses, on="n1", labels=None, ports=None, phase="Running", host_network=False, sidecars=()):
+    """`ports`: name to number, or to (number, protocol); `sidecars` are init containers as in the API."""
     numbers = {key: value if isinstance(value, tuple) else (value, "TCP") for key, value in (ports or {}).items()}
     containers = [
         {"ports": [{"name": key.strip("0123456789"), "containerPort": number, "protocol": protocol}]}
         for key, (number, protocol) in numbers.items()
     ]
-    spec = {"nodeName": on, "hostNetwork": host_network, "containers": containers}
+    spec = {"nodeName": on, "hostNetwork": host_network, "containers": containers, "initContainers": list(sidecars)}
     status = {"phase": phase, "podIPs": [{"ip": address} for address in addresses]}
     return _object("v1", "Pod", name, spec, labels=labels, status=status)
 

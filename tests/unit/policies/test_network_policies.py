@@ -255,3 +255,14 @@ def test_pods_of_a_namespace_that_is_not_described_have_its_name_alone():
     network = Network(cluster(ingress({"from": [by_name]}), also=[stray]))
     assert network.allows(packet("10.1.2.9", WEB))
     assert not network.allows(packet(DB, WEB))
+
+
+def test_a_sidecars_port_has_a_name_and_that_of_a_container_that_ends_does_not():
+    def init(name, number, **fields):
+        return {"ports": [{"name": name, "containerPort": number}], **fields}
+
+    sidecars = [init("proxy", 15001, restartPolicy="Always"), init("setup", 15002)]
+    mesh = pod("red/mesh", "10.1.1.9", labels={"app": "mesh"}, sidecars=sidecars)
+    named = policy("red/p", labels(app="mesh"), ingress=[{"ports": [{"port": "proxy"}, {"port": "setup"}]}])
+    network = Network(cluster(named, also=[mesh]))
+    assert [port for port in (15001, 15002) if network.allows(packet(DB, "10.1.1.9", port))] == [15001]

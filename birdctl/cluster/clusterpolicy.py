@@ -1,7 +1,7 @@
 """ClusterNetworkPolicy of sigs.k8s.io/network-policy-api (policy.networking.k8s.io/v1alpha2).
 
-Peers and protocols decode whatever they say: what birdctl does not know is an empty value, and rules with one fail
-closed (an Accept matches nothing, a Deny or Pass denies everything).
+Actions, peers and protocols decode whatever they say: what birdctl does not know is left to the compiler, whose rules
+fail closed (an Accept matches nothing, anything else denies everything).
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from birdctl.cluster.objects import LabelSelector, Object, Struct
-
-Action = Literal["Accept", "Deny", "Pass"]
 
 
 class NamespacedPods(Struct, frozen=True, kw_only=True):
@@ -64,18 +62,18 @@ class PolicyProtocol(Struct, frozen=True, kw_only=True):
 
 
 class ClusterIngressRule(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """`protocols` None is everything."""
+    """`action` is Accept, Deny or Pass; `protocols` None is everything."""
 
-    action: Action
+    action: str
     from_: tuple[PolicyPeer, ...] = ()
     name: str = ""
     protocols: tuple[PolicyProtocol, ...] | None = None
 
 
 class ClusterEgressRule(Struct, frozen=True, kw_only=True):
-    """`protocols` None is everything."""
+    """`action` is Accept, Deny or Pass; `protocols` None is everything."""
 
-    action: Action
+    action: str
     to: tuple[PolicyPeer, ...] = ()
     name: str = ""
     protocols: tuple[PolicyProtocol, ...] | None = None

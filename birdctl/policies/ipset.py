@@ -17,12 +17,12 @@ from birdctl.policies.netlink import Message, Netlink
 from birdctl.policies.transition import Membership
 
 _NAMED = {
-    4097: "it speaks another version of ipset's protocol",
-    4098: "it lacks this type of set (load ip_set_hash_ip, ip_set_hash_net, ip_set_hash_ipport, ip_set_hash_ipportip)",
+    4097: "it does not understand the request",
+    4098: "it lacks this type of set (load the modules ip_set_hash_*)",
     4099: "it holds as many sets as it can",
     4100: "the set is in use",
-    4102: "a set of that name and another type is there",
-    4103: "the entry exists already",
+    4102: "the set is of another type",
+    4103: "a set of that name and another type is there",
     4352: "the set is full",
 }
 """ip_set.h's own error numbers."""

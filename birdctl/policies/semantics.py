@@ -256,7 +256,7 @@ class _End:
         return policy.spec.ingress if self._direction is Direction.INGRESS else policy.spec.egress
 
     def _action(self, rule: ClusterRule) -> str:
-        """A Deny or Pass that is not wholly understood is a Deny."""
+        """What is not wholly understood is a Deny, should it match."""
         return rule.action if understood(rule) else "Deny"
 
     def _matches(self, rule: ClusterRule) -> bool:

@@ -38,7 +38,7 @@ class SetChanges:
 def set_changes(known: Mapping[str, IpSet], desired: Mapping[str, IpSet]) -> SetChanges:
     kept = list(_changed(known, desired))
     return SetChanges(
-        create=tuple(each for name, each in desired.items() if name not in known),
+        create=tuple(each for name, each in desired.items() if name not in known or not _alike(known[name], each)),
         coming=tuple(_membership(new.name, new.entries - old.entries) for old, new in kept),
         going=tuple(_membership(new.name, old.entries - new.entries) for old, new in kept),
         destroy=tuple(name for name in known if name not in desired),
@@ -53,8 +53,13 @@ def _changed(known: Mapping[str, IpSet], desired: Mapping[str, IpSet]) -> Iterat
     """Sets that stay, with other members: before and after."""
     for name, each in desired.items():
         old = known.get(name)
-        if old is not None and old is not each and old.entries != each.entries:
+        if old is not None and old is not each and old.entries != each.entries and _alike(old, each):
             yield old, each
+
+
+def _alike(one: IpSet, other: IpSet) -> bool:
+    """A set of another kind under the same name is not ours: to create it again tells why it cannot be."""
+    return (one.type, one.family, one.timeout) == (other.type, other.family, other.timeout)
 
 
 def stages(known: PolicyState, desired: PolicyState, gone: Collection[Address]) -> Iterator[PolicyState]:

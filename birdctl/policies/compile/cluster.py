@@ -1,7 +1,7 @@
 """From ClusterNetworkPolicy to rules.
 
 Fails closed rule by rule, as the API asks: with a peer or protocol that cannot be understood an Accept matches nothing,
-and a Deny or Pass denies everything.
+and anything else denies everything.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ def _rules(
 def _rule(rule: ClusterIngressRule | ClusterEgressRule, ref: str, path: str, faults: list[InputError]) -> PolicyRule:
     ingress = isinstance(rule, ClusterIngressRule)
     name, items = ("from", rule.from_) if isinstance(rule, ClusterIngressRule) else ("to", rule.to)
+    if rule.action not in _EFFECTS:
+        faults.append(InputError(ref, f"{path}.action", f"expected Accept, Deny or Pass, got {rule.action}"))
     peers: list[Peer] = []
     for index, item in enumerate(items):
         try:
@@ -89,7 +91,7 @@ def _rule(rule: ClusterIngressRule | ClusterEgressRule, ref: str, path: str, fau
             ports.append(_port(protocol, ref, f"{path}.protocols[{index}]"))
         except InputError as error:
             faults.append(error)
-    return PolicyRule(effect=_EFFECTS[rule.action], peers=tuple(peers), ports=tuple(ports))
+    return PolicyRule(effect=_EFFECTS.get(rule.action, Effect.DENY), peers=tuple(peers), ports=tuple(ports))
 
 
 def _peers(peer: PolicyPeer, ref: str, path: str, *, ingress: bool) -> list[Peer]:

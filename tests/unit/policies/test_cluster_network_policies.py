@@ -144,6 +144,15 @@ def test_what_is_not_understood_fails_closed(peer, action, arrives):
     assert [problem.origin for problem in found.compiled["n1"].problems] == ["ClusterNetworkPolicy out"]
 
 
+def test_an_unheard_of_action_denies_everything():
+    found = network(admin(rule("Allow", {"namespaces": labels(team="x")})))
+    assert not found.allows(packet(DB, WEB))
+    (problem,) = found.compiled["n1"].problems
+    assert str(problem) == (
+        "ClusterNetworkPolicy admin: spec.ingress[0].action: expected Accept, Deny or Pass, got Allow"
+    )
+
+
 def test_a_pass_about_the_other_family_alone_changes_nothing():
     only_v6 = rule("Pass", {"networks": ["::/0"]}, direction="to")
     out = policy("red/out", {}, policyTypes=["Egress"], egress=[{"to": [block("10.1.2.0/24")]}])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +16,7 @@ from birdctl.policies.options import PolicyOptions
 from tests.unit.policies import worlds
 
 OPTIONS = PolicyOptions(netpol_default_deny=True)
+DIGEST = re.compile(r"-[0-9a-f]{16}$")
 ERROR = InputError("NetworkPolicy red/p", "spec", "is not readable")
 
 
@@ -52,3 +55,38 @@ def test_the_order_of_the_objects_does_not_matter(items, random):
     shuffled = list(items)
     random.shuffle(shuffled)
     assert afresh(Cluster.of(*items)) == afresh(Cluster.of(*shuffled))
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories=st.lists(steps, min_size=2, max_size=8))
+def test_what_has_a_digest_in_its_name_never_changes_but_for_the_pods_a_selector_finds(histories):
+    cluster = Cluster()
+    compiler = PolicyCompiler("n1", OPTIONS)
+    chains, sets, meanings = {}, {}, {}
+    for history in histories:
+        for event in history:
+            cluster.apply(event)
+        state = compiler.compile(cluster, dirty=cluster.take_dirty()).state
+        for family, table in state.tables.items():
+            for name, chain in table.chains.items():
+                if DIGEST.search(name):
+                    assert chains.setdefault((family, name), chain) == chain
+        for name, ipset in state.sets.items():
+            assert meanings.setdefault(name, (ipset.type, ipset.family)) == (ipset.type, ipset.family)
+            if name.startswith(("birdctl-pods", "birdctl-ports", "birdctl-nodes")):
+                assert meanings.setdefault((name, "meaning"), ipset.meaning) == ipset.meaning
+            else:
+                assert sets.setdefault(name, ipset.entries) == ipset.entries
+
+
+@settings(max_examples=100, deadline=None)
+@given(items=worlds.worlds)
+def test_every_set_and_chain_that_is_used_is_there_and_no_other(items):
+    state = PolicyCompiler("n1", OPTIONS).compile(Cluster.of(*items)).state
+    used = set()
+    for table in state.tables.values():
+        rules = [rule for chain in table.chains.values() for rule in chain.rules]
+        used |= {match.name for rule in rules for match in rule.sets}
+        targets = {rule.target for rule in [*rules, *(rule for _, rule in table.hooks)]}
+        assert {target for target in targets if target.startswith("BIRDCTL-")} == table.chains.keys()
+    assert used == state.sets.keys()

@@ -136,7 +136,7 @@ protocols = st.one_of(
 def cluster_rules(peer_field, peer):
     return none_or_more(
         st.fixed_dictionaries(
-            {"action": few(["Accept", "Deny", "Pass"]), peer_field: one_or_more(peer)},
+            {"action": few([*["Accept", "Deny", "Pass"] * 4, "Allow"]), peer_field: one_or_more(peer)},
             optional={"protocols": one_or_more(protocols)},
         ),
         3,

@@ -1,4 +1,5 @@
-"""One pass with the objects as they are now: compile, commit, read back. A plan that refuses itself needs --force.
+"""One pass with the objects as they are now: compile, write, read back; the policies first. A plan that refuses itself
+needs --force.
 
 Exit code 2: done, but objects were left out; the lines on stderr say why.
 """
@@ -6,9 +7,13 @@ Exit code 2: done, but objects were left out; the lines on stderr say why.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from birdctl.cli import parser as parsers
-from birdctl.cli.plan import reconciler_of, show_problems
+from birdctl.cli import plan as plans
+from birdctl.cluster.store import Cluster
+from birdctl.errors import InputError, NotConverged
+from birdctl.settings import Settings
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,11 +22,33 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    reconciler = reconciler_of(args)
+    settings, cluster = plans.loaded(args)
+    problems: list[InputError] = []
+    if settings.run_firewall:
+        problems += _policies(settings, cluster)
+    if settings.run_router:
+        problems += _routing(settings, cluster, force=args.force)
+    return 2 if problems else 0
+
+
+def _policies(settings: Settings, cluster: Cluster) -> Sequence[InputError]:
+    reconciler = plans.policies(settings, cluster)
     prepared = reconciler.prepare()
-    show_problems(prepared.plan.problems)
-    result = reconciler.carry_out(prepared, force=args.force)
+    plan = plans.policy_plan(settings, reconciler, prepared)
+    plans.show_problems(plan.problems)
+    reconciler.carry_out(prepared, verify=True)
+    print(plan.text())
+    if plans.policy_plan(settings, reconciler, prepared).changes:
+        raise NotConverged(f"{settings.node}: the kernel's rules are not what was written; somebody else changes them")
+    return plan.problems
+
+
+def _routing(settings: Settings, cluster: Cluster, *, force: bool) -> Sequence[InputError]:
+    reconciler = plans.routing(settings, cluster)
+    prepared = reconciler.prepare()
+    plans.show_problems(prepared.plan.problems)
+    result = reconciler.carry_out(prepared, force=force)
     print(result.plan.text())
     if result.commit.changed:
         print(f"{result.plan.node}: BIRD runs {result.commit.digest}, read back after {result.commit.seconds:.3f} s")
-    return 2 if result.plan.problems else 0
+    return result.plan.problems

@@ -58,9 +58,15 @@ def all_checks(settings: Settings) -> Iterator[Check]:
     """Every check, in the order to mend things."""
     yield from kernel(settings)
     yield clock()
-    yield from files(settings)
-    yield from bird(settings)
-    yield port(settings.bgp_port, settings.bird_socket)
+    yield runtime_directory(settings.runtime_dir)
+    if settings.run_router:
+        yield bird_files(settings.bird_config)
+        yield from bird(settings)
+        yield port(settings.bgp_port, settings.bird_socket)
+    if settings.run_firewall:
+        from birdctl.cli.firewall_checks import firewall  # noqa: PLC0415 - only who has policies pays for it
+
+        yield from firewall(settings)
     yield from agent(settings)
 
 
@@ -155,22 +161,22 @@ def clock() -> Check:
     return ok("clock", "synchronised")
 
 
-def files(settings: Settings) -> Iterator[Check]:
-    folder = settings.bird_config.parent
+def bird_files(config: Path) -> Check:
+    folder, check = config.parent, "BIRD's configuration"
     if not folder.is_dir():
-        yield error("BIRD's configuration", f"{folder} does not exist", f"mkdir {folder}, or give --bird-config")
-    elif not os.access(folder, os.W_OK):
-        yield error("BIRD's configuration", f"{folder} is not writable", "run as the owner of the folder, or as root")
-    elif _is_mount(settings.bird_config):
-        found = f"{settings.bird_config} is a mount of its own: a new version cannot be renamed over it"
-        yield error("BIRD's configuration", found, f"mount the folder {folder} instead of the file")
-    else:
-        yield ok("BIRD's configuration", f"{folder} can be written")
-    runtime = settings.runtime_dir
-    if os.access(runtime if runtime.exists() else runtime.parent, os.W_OK):
-        yield ok("runtime directory", f"{runtime} can be written")
-    else:
-        yield error("runtime directory", f"{runtime} is not writable", "run as root, or give --runtime-dir")
+        return error(check, f"{folder} does not exist", f"mkdir {folder}, or give --bird-config")
+    if not os.access(folder, os.W_OK):
+        return error(check, f"{folder} is not writable", "run as the owner of the folder, or as root")
+    if _is_mount(config):
+        found = f"{config} is a mount of its own: a new version cannot be renamed over it"
+        return error(check, found, f"mount the folder {folder} instead of the file")
+    return ok(check, f"{folder} can be written")
+
+
+def runtime_directory(folder: Path) -> Check:
+    if os.access(folder if folder.exists() else folder.parent, os.W_OK):
+        return ok("runtime directory", f"{folder} can be written")
+    return error("runtime directory", f"{folder} is not writable", "run as root, or give --runtime-dir")
 
 
 def _is_mount(path: Path) -> bool:

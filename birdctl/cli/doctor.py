@@ -28,7 +28,9 @@ VIEW: View[Check, Check] = View(
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_form(parser)
     parser.add_argument("--no-headers", action="store_true", help="leave the line of column names out")
-    parsers.add_settings(parser, (*parsers.CONNECTION, "bgp_port", "enable_ipv4", "enable_ipv6"))
+    parsers.add_settings(
+        parser, (*parsers.CONNECTION, "bgp_port", "enable_ipv4", "enable_ipv6", "run_router", "run_firewall")
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from birdctl.errors import BackendError, BirdctlError, InputError
+from birdctl.errors import BackendError, BirdctlError, InputError, Unavailable
 from birdctl.reconcile import control
 from birdctl.routing import inventory
 from birdctl.routing.commit import BirdBackend
@@ -42,6 +43,24 @@ class Place:
         """An agent was started here, or a configuration committed."""
         return inventory.path(self.runtime_dir).exists() or control.socket_path(self.runtime_dir).exists()
 
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Within, the thread and the programs it starts are in the node's network namespace. Raises Unavailable."""
+        if self.netns is None:
+            yield
+            return
+        from birdctl.lab import syscalls  # noqa: PLC0415 - only a lab pays for it
+
+        with Path("/proc/thread-self/ns/net").open() as back:
+            try:
+                syscalls.enter(Path("/run/netns") / self.netns, syscalls.CLONE_NEWNET)
+            except OSError as error:
+                raise Unavailable(f"{self.node} cannot be entered: {error.strerror}") from None
+            try:
+                yield
+            finally:
+                syscalls.enter(Path(f"/proc/self/fd/{back.fileno()}"), syscalls.CLONE_NEWNET)
+
     @property
     def has_bird(self) -> bool:
         """A BIRD was here at least once."""
@@ -60,11 +79,21 @@ def local(settings: Settings) -> Place:
     """The node birdctl runs on."""
     known = read_inventory(settings.runtime_dir)
     return Place(
-        node=known.node if known else settings.node,
+        node=known.node if known else _of_agent(settings.runtime_dir) or settings.node,
         runtime_dir=settings.runtime_dir,
         bird_socket=settings.bird_socket,
         bird_config=settings.bird_config,
     )
+
+
+def _of_agent(runtime_dir: Path) -> str:
+    """The node that the agent is on; "" when none answers."""
+    if not control.socket_path(runtime_dir).exists():
+        return ""
+    try:
+        return str(control.ask(runtime_dir, "status")["node"])
+    except BirdctlError:
+        return ""
 
 
 def here(args: argparse.Namespace) -> Place:

@@ -1,4 +1,5 @@
-"""What every session will feel, and which prefixes come and go, worked out from what BIRD runs now.
+"""With `--run-router` what every session will feel and which prefixes come and go, worked out from what BIRD runs now;
+with `--run-firewall` which policies, and which of their chains and sets, the kernel would get or lose.
 
 With --exit-code: 4 when there is something to do.
 """
@@ -9,13 +10,17 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from birdctl.cli import parser as parsers
 from birdctl.cli.output import add_form, document
 from birdctl.settings import Settings
 
 if TYPE_CHECKING:
+    from birdctl.cluster.store import Cluster
+    from birdctl.reconcile.plan import Plan
+    from birdctl.reconcile.policies import PolicyReconciler, PreparedPolicies
+    from birdctl.reconcile.policy_plan import PolicyPlan
     from birdctl.reconcile.reconciler import Reconciler
 
 SOMETHING_TO_DO = 4
@@ -28,18 +33,52 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    plan = reconciler_of(args).prepare().plan
-    show_problems(plan.problems)
-    print(plan.text() if args.output == "text" else document(plan.document(), args.output))
-    return SOMETHING_TO_DO if args.exit_code and plan.changes else 0
+    settings, cluster = loaded(args)
+    plans: list[Plan | PolicyPlan] = []
+    if settings.run_router:
+        plans.append(routing(settings, cluster).prepare().plan)
+    if settings.run_firewall:
+        reconciler = policies(settings, cluster)
+        plans.append(policy_plan(settings, reconciler, reconciler.prepare()))
+    show_problems(problem for plan in plans for problem in plan.problems)
+    print("\n".join(plan.text() for plan in plans) if args.output == "text" else document(_whole(plans), args.output))
+    return SOMETHING_TO_DO if args.exit_code and any(plan.changes for plan in plans) else 0
 
 
-def reconciler_of(args: argparse.Namespace) -> Reconciler:
-    """One over the objects as they are now. Raises Unavailable when their source is not there."""
-    from birdctl.reconcile import reconciler, sources  # noqa: PLC0415 - the help needs none of it
+def _whole(plans: list[Plan | PolicyPlan]) -> dict[str, Any]:
+    """Routing's plan has that of the policies in it."""
+    first, *others = (plan.document() for plan in plans)
+    if not others:
+        return first
+    return {**first, "changes": any(plan.changes for plan in plans), "policies": others[0]}
+
+
+def loaded(args: argparse.Namespace) -> tuple[Settings, Cluster]:
+    """The settings, and the objects as they are now. Raises Unavailable when their source is not there."""
+    from birdctl.reconcile import sources  # noqa: PLC0415 - the help needs none of it
 
     settings = Settings.load(args, os.environ)
-    return reconciler.Reconciler(settings, sources.load(settings))
+    return settings, sources.load(settings)
+
+
+def routing(settings: Settings, cluster: Cluster) -> Reconciler:
+    from birdctl.reconcile.reconciler import Reconciler  # noqa: PLC0415 - only a domain in use is paid for
+
+    return Reconciler(settings, cluster)
+
+
+def policies(settings: Settings, cluster: Cluster) -> PolicyReconciler:
+    """Raises Unavailable when the kernel has no ipset."""
+    from birdctl.reconcile.policies import PolicyReconciler  # noqa: PLC0415 - only a domain in use is paid for
+
+    return PolicyReconciler(settings, cluster)
+
+
+def policy_plan(settings: Settings, reconciler: PolicyReconciler, prepared: PreparedPolicies) -> PolicyPlan:
+    """From what is in the kernel now. Raises Unavailable, BackendError."""
+    from birdctl.reconcile.policy_plan import make_policy_plan  # noqa: PLC0415
+
+    return make_policy_plan(settings.node, reconciler.backend.read(), prepared.desired, prepared.problems)
 
 
 def show_problems(problems: Iterable[object]) -> None:

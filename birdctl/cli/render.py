@@ -1,4 +1,6 @@
-"""The text is for the BIRD version given, made from the manifests or the API server alone. It holds the passwords.
+"""Made from the manifests or the API server alone: with `--run-router` `bird.conf`, for the BIRD version given and with
+the passwords in it; with `--run-firewall` `ipset`, `iptables` and `ip6tables`, for `ipset restore` and
+`iptables-restore --noflush`.
 
 Exit code 2: an object was left out, or a node could not be rendered; the lines on stderr say why.
 """
@@ -9,8 +11,10 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from birdctl.addresses import Family
 from birdctl.cli import parser as parsers
 from birdctl.cluster.objects import Node
 from birdctl.cluster.store import Cluster
@@ -22,6 +26,7 @@ from birdctl.routing.render import render
 from birdctl.settings import Settings
 
 OLDEST = (2, 0, 12)
+FILES = ("bird.conf", "ipset", "iptables", "ip6tables")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +35,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--output-dir",
         type=Path,
         metavar="DIR",
-        help="write DIR/NODE/bird.conf, readable by its owner, instead of printing",
+        help="write the files into DIR/NODE, readable by their owner, instead of printing one",
     )
+    parser.add_argument("--file", choices=FILES, help="the file to print (default: the first there is)")
     parser.add_argument(
         "--bird-version",
         type=_version,
@@ -46,16 +52,45 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--all-nodes", "", "needs --output-dir DIR")
     settings = Settings.load(args, os.environ)
     cluster = sources.load(settings)
-    version = args.bird_version or installed_version() or OLDEST
-    problems = list(cluster.errors.values())
+    version = (args.bird_version or installed_version() or OLDEST) if settings.run_router else OLDEST
+    problems: list[InputError] = list(cluster.errors.values())
     for node in sorted(cluster.objects(Node)) if args.all_nodes else [settings.node]:
-        compiled = compile_node(settings, cluster, node, version)
-        problems += compiled.problems
-        if compiled.usable:
-            _write(render(compiled.config, settings.bird_templates).text, args.output_dir and args.output_dir / node)
+        files = dict(_files(settings, cluster, node, version, problems))
+        if args.output_dir:
+            _write(files, args.output_dir / node)
+        elif files or args.file:
+            sys.stdout.write(_chosen(files, args.file))
     for problem in dict.fromkeys(map(str, problems)):
         print(f"birdctl: {problem}", file=sys.stderr)
     return 2 if problems else 0
+
+
+def _files(
+    settings: Settings, cluster: Cluster, node: str, version: tuple[int, ...], problems: list[InputError]
+) -> Iterator[tuple[str, str]]:
+    """Of the domains that are switched on; what is wrong with objects is added to `problems`."""
+    if settings.run_router:
+        compiled = compile_node(settings, cluster, node, version)
+        problems += compiled.problems
+        if compiled.usable:
+            yield "bird.conf", render(compiled.config, settings.bird_templates).text
+    if settings.run_firewall:
+        from birdctl.policies import ipset_text, iptables_text  # noqa: PLC0415 - only who has policies pays for them
+        from birdctl.policies.compile import PolicyCompiler  # noqa: PLC0415
+
+        policies = PolicyCompiler(node, settings.policies()).compile(cluster)
+        problems += policies.problems
+        yield "ipset", ipset_text.sets_text(policies.state.sets)
+        for family, table in policies.state.tables.items():
+            yield "iptables" if family is Family.IPV4 else "ip6tables", iptables_text.table_text(table)
+
+
+def _chosen(files: Mapping[str, str], name: str | None) -> str:
+    if name is None:
+        return next(iter(files.values()))
+    if name not in files:
+        raise InputError("--file", "", f"{name} is not rendered here: see --run-router and --run-firewall")
+    return files[name]
 
 
 def compile_node(settings: Settings, cluster: Cluster, node: str, version: tuple[int, ...]) -> Compiled:
@@ -81,13 +116,12 @@ def _version(text: str) -> tuple[int, ...]:
     return numbers
 
 
-def _write(text: str, folder: Path | None) -> None:
-    if folder is None:
-        sys.stdout.write(text)
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(os.open(folder / "bird.conf", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123
-            file.write(text)
-    except OSError as error:
-        raise BackendError(f"cannot write {folder / 'bird.conf'}: {error.strerror}") from None
+def _write(files: Mapping[str, str], folder: Path) -> None:
+    for name, text in files.items():
+        path = folder / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123
+                file.write(text)
+        except OSError as error:
+            raise BackendError(f"cannot write {path}: {error.strerror}") from None

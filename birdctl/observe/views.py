@@ -12,6 +12,7 @@ import msgspec
 
 PeerKind = Literal["mesh", "client", "reflector", "external"]
 BfdWord = Literal["up", "down", "init", "none"]
+PolicyType = Literal["Ingress", "Egress"]
 RouteSource = Literal["pod", "clusterIP", "externalIP", "loadBalancerIP", "learned", "static"]
 
 
@@ -125,3 +126,31 @@ class NodeSummary(
     sessions: SessionCount | None = None
     router_id: str | None = None
     bird_version: str | None = None
+
+
+class RuleCounts(View, frozen=True, kw_only=True, omit_defaults=False):
+    """Rules of one policy, and what they matched since they were written: first packets of connections."""
+
+    rules: int = 0
+    packets: int = 0
+    bytes: int = 0
+
+
+class Policy(View, frozen=True, kw_only=True):
+    """A NetworkPolicy, or a ClusterNetworkPolicy (without namespace), at work on a node.
+
+    `selected_pods` are those of this node. A staged policy's `packets` are those it would deny. `directions` has the
+    same counts for each type.
+    """
+
+    node: str
+    name: str
+    kind: str
+    types: tuple[PolicyType, ...]
+    rules: int
+    packets: int
+    bytes: int
+    namespace: str | None = None
+    selected_pods: int | None = None
+    staged: bool = False
+    directions: dict[str, RuleCounts] = {}

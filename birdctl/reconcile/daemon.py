@@ -69,7 +69,7 @@ class _Daemon:
         from birdctl.reconcile.agent import Agent  # noqa: PLC0415
 
         self._agent = Agent(settings, source, inboxes, self._counters, self._after_turn)
-        handlers = {"status": self._status, "sync": self._sync, "plan": self._plan}
+        handlers = {"status": self._status, "sync": self._sync, "plan": self._plan, "policies": self._policies}
         self._control = ControlServer(settings.runtime_dir, handlers)
 
     def run(self) -> None:
@@ -122,6 +122,11 @@ class _Daemon:
 
     def _plan(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         return self._agent.plan(float(request["timeout"]))
+
+    def _policies(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
+        from birdctl.observe.policies import reply  # noqa: PLC0415 - only who asks pays for it
+
+        return reply(self._agent.state)
 
     def _settle(self) -> None:
         self._serve_http()

@@ -79,7 +79,7 @@ def gather(args: argparse.Namespace, reader: Reader[T]) -> tuple[list[T], list[s
         items, failures = list(reader.node(places.local(settings))), []
     else:
         items, failures = _ask_cluster(args, settings, reader), []
-    return items, [*failures, *filter(None, map(reader.shortfall, items))]
+    return items, [*failures, *dict.fromkeys(filter(None, map(reader.shortfall, items)))]
 
 
 def _is_local(args: argparse.Namespace, settings: Settings) -> bool:
@@ -87,7 +87,7 @@ def _is_local(args: argparse.Namespace, settings: Settings) -> bool:
     place = places.local(settings)
     if args.all_nodes or hasattr(args, "kubeconfig") or set(args.nodes) - {place.node}:
         return False
-    return place.has_bird or not settings.kubeconfig
+    return place.has_bird or place.has_birdctl or not settings.kubeconfig
 
 
 def _ask(found: tuple[Place, ...], read: Callable[[Place], Iterable[T]]) -> tuple[list[T], list[str]]:

@@ -88,7 +88,7 @@ def test_md5_is_tried_and_this_kernel_has_it() -> None:
 
 def test_the_folder_of_the_configuration_must_take_a_new_file(proc: Path, tmp_path: Path) -> None:
     def result(config: Path) -> tuple[str, str | None]:
-        found = next(iter(checks.files(Settings(bird_config=config, runtime_dir=tmp_path / "run"))))
+        found = checks.bird_files(config)
         return found.result, found.fix
 
     mounted = tmp_path / "mounted.conf"

@@ -1,0 +1,136 @@
+"""What the objects say, policy by policy, and what the rules in the kernel of each node on the way do with the same
+connection. SRC and DST are NAMESPACE/POD, node:NAME, or any address; PROTO is TCP, UDP or SCTP.
+
+Exit code 1: the rules do something else than the objects say. 2: the rules of a node could not be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from birdctl.cli import parser as parsers
+from birdctl.cli import places, show, tables
+from birdctl.cli.explain.route import COLUMNS
+from birdctl.cli.output import View, add_form
+from birdctl.cli.places import Place
+from birdctl.cluster.bgp import API_VERSION
+from birdctl.cluster.store import Cluster
+from birdctl.errors import BirdctlError, InputError, NotConverged
+from birdctl.observe import ends
+from birdctl.observe.explain import Step
+from birdctl.observe.policy_path import PolicyExplanation, Question, explain, questions
+from birdctl.policies.apply import PolicyBackend
+from birdctl.policies.model import PolicyState
+from birdctl.reconcile import control, sources
+from birdctl.settings import Settings
+
+_SYNC_SECONDS = 10.0
+"""How long an agent may take to carry out what the objects say now, before a difference is one."""
+
+
+class ExplanationView(View[PolicyExplanation, Step]):
+    """A heading and the steps; one family's answer stands alone, not in a list."""
+
+    def table(self, items: Sequence[PolicyExplanation], *, wide: bool, headers: bool) -> list[str]:  # noqa: ARG002
+        return [
+            line
+            for item in items
+            for line in (_heading(item), *tables.lines(COLUMNS, item.steps, wide=False, headers=False))
+        ]
+
+    def document(self, items: Sequence[PolicyExplanation]) -> dict[str, Any]:
+        several = super().document(items)
+        head = {"apiVersion": API_VERSION, "kind": "PolicyExplanation"}
+        return {**head, **several["items"][0]} if len(items) == 1 else several
+
+
+VIEW = ExplanationView(
+    kind="PolicyExplanationList",
+    what="explanations",
+    name=lambda item: f"explanation/{item.source_address}/{item.destination_address}/{item.port}",
+)
+
+
+def _heading(item: PolicyExplanation) -> str:
+    ways = ((item.source, item.source_address), (item.destination, item.destination_address))
+    source, destination = (text if address in text else f"{text} ({address})" for text, address in ways)
+    return f"{source} to {destination}, {item.protocol} port {item.port}: {'allowed' if item.allowed else 'refused'}"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SRC", help="NAMESPACE/POD, node:NAME or an address")
+    parser.add_argument("destination", metavar="DST", help="NAMESPACE/POD, node:NAME or an address")
+    parser.add_argument("port", metavar="PORT[/PROTO]", help="number, or a port's name in DST; TCP by default")
+    add_form(parser, ("text", "json", "yaml"))
+    show.add_targets(parser)
+    parsers.add_settings(parser, ("manifests", "netpol_default_deny", "netpol_deny_action"))
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = replace(Settings.load(args, os.environ), run_firewall=True)
+    within_reach = {place.node: place for place in _places(args, settings)}
+    found = _explanations(args, settings, within_reach)
+    if any(each.agrees is False for each in found) and _synced(within_reach.values()):
+        found = _explanations(args, settings, within_reach)
+    VIEW.print(found, "table" if args.output == "text" else args.output)
+    if any(each.agrees is False for each in found):
+        raise NotConverged(
+            "the rules in the kernel disagree with the objects; see `birdctl show status` and `birdctl plan`"
+        )
+    failures = [step.text for each in found for step in each.steps if step.text.startswith("cannot be read")]
+    show.report(dict.fromkeys(failures))
+    return 2 if failures else 0
+
+
+def _places(args: argparse.Namespace, settings: Settings) -> Iterable[Place]:
+    if args.lab:
+        return places.named(places.of_lab(args.lab, settings.runtime_dir), args.nodes)
+    here = places.local(settings)
+    return [replace(here, node=args.nodes[0]) if args.nodes else here]
+
+
+def _explanations(
+    args: argparse.Namespace, settings: Settings, within_reach: dict[str, Place]
+) -> list[PolicyExplanation]:
+    cluster = sources.load(settings)
+    asked = _questions(args, cluster)
+    states = {node: _state(within_reach[node]) for each in asked for node in each.nodes if node in within_reach}
+    return [explain(each, cluster, settings, states) for each in asked]
+
+
+def _questions(args: argparse.Namespace, cluster: Cluster) -> tuple[Question, ...]:
+    source = ends.end(cluster, args.source, "SRC")
+    destination = ends.end(cluster, args.destination, "DST")
+    asked = questions(source, destination, *ends.port(cluster, args.port, args.destination))
+    if not asked:
+        raise InputError("DST", "", f"{destination.text} has no address of the same family as {source.text}")
+    return asked
+
+
+def _state(place: Place) -> PolicyState | str:
+    """What is in the kernel, or why that cannot be read."""
+    try:
+        with place.inside():
+            backend = PolicyBackend()
+            try:
+                return backend.read()
+            finally:
+                backend.close()
+    except BirdctlError as error:
+        return str(error)
+
+
+def _synced(asked: Iterable[Place]) -> bool:
+    """Whether an agent was waited for: it takes a moment until its node is what the objects say."""
+    waited = False
+    for place in asked:
+        try:
+            control.ask(place.runtime_dir, "sync", timeout=_SYNC_SECONDS)
+            waited = True
+        except BirdctlError:
+            continue  # then what was found stands
+    return waited

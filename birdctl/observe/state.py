@@ -25,6 +25,7 @@ from birdctl.observe.sight import Sight
 from birdctl.routing.inventory import Inventory
 
 if TYPE_CHECKING:
+    from birdctl.policies.compile import ProgrammedPolicy
     from birdctl.policies.model import PolicyState
 
 
@@ -109,12 +110,18 @@ class Routing(Progress, frozen=True, kw_only=True):
 
 
 class Policies(Progress, frozen=True, kw_only=True):
-    """`desired` is what the last pass made of the kernel; `unprogrammed` are the policies that are not in force, and
-    whose pods are closed.
+    """`desired` is what the last pass made of the kernel, `programmed` the policies in it; `unprogrammed` are
+    those that are not in force, and whose pods are closed. `uncut`: connections may live on that they forbid.
     """
 
     desired: PolicyState | None = None
+    programmed: tuple[ProgrammedPolicy, ...] = ()
     unprogrammed: tuple[InputError, ...] = ()
+    uncut: bool = False
+
+    @property
+    def converged(self) -> bool:
+        return super().converged and not self.uncut
 
     @property
     def healthy(self) -> bool:

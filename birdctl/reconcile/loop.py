@@ -135,7 +135,7 @@ class Loop(ABC, Generic[P]):
     def _turn(self) -> None:
         woken = self._wait()
         asked = self._take_in()
-        self._look(now=woken or asked)
+        self._look(now=woken or asked or bool(self._requests))
         if self._can_pass and time.monotonic() >= min(self._due, self._recheck):
             self._pass()
         self._answer()

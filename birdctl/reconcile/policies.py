@@ -1,36 +1,48 @@
 """Policies' loop: keeps the kernel's sets and chains at what the policies and pods say.
 
 A pass costs what changed: the compiler takes dirty keys, the backend writes the difference to what it wrote last. The
-resync, and every pass after a failure, first reads what is in the kernel.
+resync, and every pass after a failure, first reads what is in the kernel. Connections that have become forbidden are
+cut after the pass, at once when it is quiet and once a second while objects keep changing, for that needs a look at all
+of the kernel's connections.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 import msgspec
 
+from birdctl.addresses import Address
 from birdctl.cluster.store import Cluster, Key
-from birdctl.errors import InputError
+from birdctl.errors import BackendError, InputError
 from birdctl.observe.counters import Counters
 from birdctl.observe.state import Policies
 from birdctl.policies.apply import ApplyResult, PolicyBackend
-from birdctl.policies.compile import PolicyCompiler
+from birdctl.policies.compile import PolicyCompiler, ProgrammedPolicy
 from birdctl.policies.model import PolicyState
+from birdctl.reconcile.backoff import Backoff
 from birdctl.reconcile.inbox import Inbox
 from birdctl.reconcile.loop import Loop
+from birdctl.reconcile.policy_plan import make_policy_plan
 from birdctl.settings import Settings
 
 log = logging.getLogger(__name__)
 
+BETWEEN_CUTS_SECONDS = 1.0
+REFUSED_SECONDS = (5.0, 300.0)
+"""How long until the kernel is asked again for what it refused."""
+
 
 class PreparedPolicies(msgspec.Struct, frozen=True, kw_only=True):
-    """What the kernel should hold; `problems` are the objects left out."""
+    """What the kernel should hold, and the policies in it; `problems` are the objects left out."""
 
     desired: PolicyState
+    programmed: tuple[ProgrammedPolicy, ...]
     problems: tuple[InputError, ...]
 
 
@@ -40,8 +52,13 @@ class PolicyReconciler:
     def __init__(self, settings: Settings, cluster: Cluster) -> None:
         self._cluster = cluster
         self._dirty: set[Key] = set()
-        self.backend = PolicyBackend()
+        self._gone: set[Address] = set()
         self.adopt(settings)
+
+    @cached_property
+    def backend(self) -> PolicyBackend:
+        """Raises Unavailable on a node that cannot have policies."""
+        return PolicyBackend()
 
     def adopt(self, settings: Settings) -> None:
         """Other settings: the next pass compiles everything."""
@@ -49,7 +66,7 @@ class PolicyReconciler:
         self.forget()
 
     def forget(self) -> None:
-        """The next pass compiles and reads back everything."""
+        """The next pass compiles everything."""
         self._everything = True
 
     def take_in(self) -> bool:
@@ -64,13 +81,31 @@ class PolicyReconciler:
         self._everything = True  # a compiler that failed half way starts over
         compiled = self._compiler.compile(self._cluster, dirty=dirty)
         self._dirty.clear()
+        self._gone |= compiled.gone
         self._everything = False
         problems = {str(each): each for each in (*self._cluster.errors.values(), *compiled.problems)}
-        return PreparedPolicies(desired=compiled.state, problems=tuple(problems.values()))
+        return PreparedPolicies(desired=compiled.state, programmed=compiled.policies, problems=tuple(problems.values()))
 
-    def carry_out(self, prepared: PreparedPolicies, *, verify: bool) -> ApplyResult:
+    def carry_out(self, prepared: PreparedPolicies, *, verify: bool = True) -> ApplyResult:
         """Makes the kernel's policies those; with `verify` looks first what is there. Raises BackendError."""
-        return self.backend.apply(prepared.desired, verify=verify)
+        return self.backend.apply(prepared.desired, gone=self._gone, verify=verify)
+
+    def cut(self, addresses: frozenset[Address] | None) -> int:
+        """Ends connections of these addresses (None: of all) that are forbidden now, and those of pods that are gone.
+
+        Returns how many. Raises BackendError.
+        """
+        number = self.backend.cut(addresses, self._gone)
+        self._gone.clear()
+        return number
+
+    def plan(self, prepared: PreparedPolicies, node: str) -> Mapping[str, Any]:
+        """What carrying it out would change. Raises BackendError."""
+        return make_policy_plan(node, self.backend.read(), prepared.desired, prepared.problems).document()
+
+    def close(self) -> None:
+        if "backend" in self.__dict__:
+            self.backend.close()
 
 
 class PolicyLoop(Loop[Policies]):
@@ -81,7 +116,11 @@ class PolicyLoop(Loop[Policies]):
     def __init__(self, settings: Settings, inbox: Inbox, counters: Counters, after_turn: Callable[[], None]) -> None:
         super().__init__(settings, inbox, counters.policies, Policies(), after_turn)
         self._reconciler = PolicyReconciler(settings, self._cluster)
+        self._refused = Backoff(*REFUSED_SECONDS)
         self._verify_at = 0.0
+        self._touched: frozenset[Address] | None = frozenset()
+        self._cut_at = math.inf
+        self._last_cut = 0.0
 
     def _take_dirty(self) -> bool:
         return self._reconciler.take_in()
@@ -95,10 +134,10 @@ class PolicyLoop(Loop[Policies]):
         self._reconciler.adopt(settings)
 
     def _plan(self) -> Mapping[str, Any]:
-        return {}
+        return self._reconciler.plan(self._reconciler.prepare(), self._settings.node)
 
     def _close(self) -> None:
-        self._reconciler.backend.close()
+        self._reconciler.close()
 
     @property
     def _resync_period(self) -> float:
@@ -112,11 +151,58 @@ class PolicyLoop(Loop[Policies]):
         result = self._reconciler.carry_out(prepared, verify=verify)
         if verify:
             self._verify_at = started + self._settings.iptables_sync_period
-        changed = result != ApplyResult()
-        if changed:
-            log.log(logging.INFO if result.chains else logging.DEBUG, "policies: %s", _told(result))
-        self._succeeded(started, changed=changed, desired=prepared.desired)
+        if result.refused:
+            self._verify_at = started + self._refused.next()
+        elif self.state.unprogrammed:
+            self._refused.reset()
+        self._touch(result.touched)
+        self._succeeded(
+            started,
+            changed=prepared.desired != self.state.desired,
+            desired=prepared.desired,
+            programmed=prepared.programmed,
+            unprogrammed=self._tell_refused(result.refused),
+        )
 
+    def _tell_refused(self, refused: Mapping[str, str]) -> tuple[InputError, ...]:
+        """One line in the log for each policy that is not in force any more, or again."""
+        before = {each.origin: each for each in self.state.unprogrammed}
+        now = {
+            origin: InputError(origin, "", f"the kernel does not take it, its pods are closed: {reason}")
+            for origin, reason in ((policy or f"Node {self._settings.node}", why) for policy, why in refused.items())
+        }
+        for origin in now.keys() - before.keys():
+            log.error("%s", now[origin])
+        for origin in before.keys() - now.keys():
+            log.info("%s: in force again", origin)
+        return tuple(now[origin] for origin in sorted(now))
 
-def _told(result: ApplyResult) -> str:
-    return f"{result.chains} chains, {result.sets} sets and {result.members} members of sets changed"
+    # Connections.
+
+    def _touch(self, addresses: frozenset[Address] | None) -> None:
+        """Has connections of these addresses judged soon; None is all."""
+        self._touched = None if addresses is None or self._touched is None else self._touched | addresses
+        if self._touched is None or self._touched:
+            self._cut_at = min(self._cut_at, max(time.monotonic(), self._last_cut + BETWEEN_CUTS_SECONDS))
+            self._note(uncut=True)
+
+    @property
+    def _look_at(self) -> float:
+        return self._cut_at
+
+    def _look(self, *, now: bool) -> None:
+        """Cuts when it is time, or when somebody waits for everything to be as desired."""
+        if self._cut_at == math.inf or (not now and time.monotonic() < self._cut_at):
+            return
+        self._last_cut = time.monotonic()
+        try:
+            number = self._reconciler.cut(self._touched)
+        except BackendError as error:
+            log.warning("connections that are forbidden now may live on: %s", error)
+            self._cut_at = self._last_cut + BETWEEN_CUTS_SECONDS
+            return
+        if number:
+            log.info("%d connections cut that are forbidden now", number)
+        self._touched = frozenset()
+        self._cut_at = math.inf
+        self._note(uncut=False)

@@ -28,6 +28,11 @@ class Namespace:
         eventually(lambda: self._path.stat().st_ino != ours)
         self.run("ip link set lo up")
 
+    @property
+    def pid(self) -> int:
+        """A process that is inside."""
+        return self._holder.pid
+
     def command(self, *words: str) -> list[str]:
         """The command line that runs inside."""
         return ["nsenter", f"--net={self._path}", "--", *words]

@@ -22,10 +22,10 @@ _NAMED = {
     4099: "it holds as many sets as it can",
     4100: "the set is in use",
     4102: "the set is of another type",
-    4103: "a set of that name and another type is there",
+    errno.EEXIST: "a set of that name and another type is there",
     4352: "the set is full",
 }
-"""ip_set.h's own error numbers."""
+"""What ip_set.h's own error numbers mean, and one that it uses in its own way."""
 
 
 class IpsetBackend:

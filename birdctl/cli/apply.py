@@ -36,8 +36,14 @@ def _policies(settings: Settings, cluster: Cluster) -> Sequence[InputError]:
     prepared = reconciler.prepare()
     plan = plans.policy_plan(settings, reconciler, prepared)
     plans.show_problems(plan.problems)
-    reconciler.carry_out(prepared, verify=True)
+    result = reconciler.carry_out(prepared)
+    ended = reconciler.cut(result.touched)
     print(plan.text())
+    if ended:
+        print(f"{settings.node}: {ended} connections ended that are forbidden now")
+    if result.refused:
+        refused = "; ".join(f"{policy or 'rules of none'}: {reason}" for policy, reason in result.refused.items())
+        raise NotConverged(f"{settings.node}: the kernel refuses policies, and their pods are closed: {refused}")
     if plans.policy_plan(settings, reconciler, prepared).changes:
         raise NotConverged(f"{settings.node}: the kernel's rules are not what was written; somebody else changes them")
     return plan.problems

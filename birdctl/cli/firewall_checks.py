@@ -39,7 +39,7 @@ def firewall(settings: Settings) -> Iterator[Check]:
 
 def iptables() -> Iterator[Check]:
     """Which of the kernel's two packet filters is in use, and whether only one is."""
-    found = {mode: foreign_rules(mode) for mode in Mode}
+    found = {mode: rules_in(mode) for mode in Mode}
     mode = detect()
     yield ok("iptables", f"{mode}, as the host uses it")
     used = [each for each, count in found.items() if count]
@@ -49,7 +49,7 @@ def iptables() -> Iterator[Check]:
         yield warning("iptables modes", text, f"move the rules of {other} (`iptables-{other}-save`), then flush it")
 
 
-def foreign_rules(mode: Mode) -> int:
+def rules_in(mode: Mode) -> int:
     """Rules in this mode; asking for them makes no table."""
     lines = (_output(f"{program}-{mode}-save") for program in ("iptables", "ip6tables"))
     return sum(line.startswith("-A ") for text in lines for line in text.splitlines())
@@ -75,7 +75,7 @@ def rules(settings: Settings) -> Check:
             backend.close()
 
     try:
-        _in_own_namespace(write)
+        in_own_namespace(write)
     except PermissionError:
         return warning("policy rules", "only root can try them out", "run as root")
     except BirdctlError as problem:
@@ -83,7 +83,7 @@ def rules(settings: Settings) -> Check:
     return ok("policy rules", f"the kernel takes every kind of rule and set, in mode {mode}")
 
 
-def _in_own_namespace(work: Callable[[], None]) -> None:
+def in_own_namespace(work: Callable[[], None]) -> None:
     """A thread has a network namespace of its own, and takes it along when it ends."""
     raised: list[BaseException] = []
 
@@ -146,7 +146,7 @@ def bridges_with_ports() -> tuple[str, ...]:
 def services() -> Iterator[Check]:
     """IPVS, if it serves anything here."""
     table = checks.PROC / "net/ip_vs"
-    if not table.exists() or not any(line.startswith(("TCP", "UDP", "SCTP", "FWM")) for line in table.open()):
+    if not table.exists() or not any(line.startswith(("TCP", "UDP", "SCTP", "FWM")) for line in table.read_text().splitlines()):
         return
     if sysctl("net.ipv4.vs.conntrack") == "1":
         yield ok("IPVS", "its connections are tracked")

@@ -171,7 +171,7 @@ def _told(hit: Hit) -> str:
 
 def _conditions(rule: Rule) -> str:
     """As iptables writes them."""
-    return iptables_text.rule(rule).partition(" -m comment ")[0] or "everything"
+    return f" {iptables_text.rule(rule)}".partition(" -m comment ")[0].strip() or "everything"
 
 
 def _decision(found: Verdict, last: Hit | None) -> str:

@@ -40,15 +40,16 @@ def cluster_policy(policy: ClusterNetworkPolicy) -> Policy:
     subject = _pods(spec.subject)
     if subject is None:
         problems.append(InputError(policy.ref, "spec.subject", "one of namespaces and pods is required"))
+    rules = {
+        Direction.INGRESS: tuple(_rules(spec.ingress, policy.ref, "spec.ingress", problems)),
+        Direction.EGRESS: tuple(_rules(spec.egress, policy.ref, "spec.egress", problems)),
+    }
     return Policy(
         ref=policy.ref,
         key=policy.key,
         kind=policy.kind,
         subject=subject or Pods(),
-        rules={
-            Direction.INGRESS: tuple(_rules(spec.ingress, policy.ref, "spec.ingress", problems)),
-            Direction.EGRESS: tuple(_rules(spec.egress, policy.ref, "spec.egress", problems)),
-        },
+        rules={direction: found for direction, found in rules.items() if found},
         staged=policy.metadata.annotations.get(STAGED) == "true",
         order=(spec.tier == "Baseline", spec.priority, policy.name),
         problems=tuple(problems),

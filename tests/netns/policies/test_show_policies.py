@@ -1,0 +1,82 @@
+"""`show policies`: what the agent knows, joined with what the kernel's rules counted of real connections."""
+
+from __future__ import annotations
+
+import pytest
+
+from birdctl.policies.iptables import Mode
+from tests.netns.policies.scene import Scene, scene
+
+
+@pytest.fixture(scope="module", params=[str(mode) for mode in Mode])
+def node(request, tmp_path_factory):
+    with scene(tmp_path_factory.mktemp("scene"), request.param) as found:
+        yield found
+
+
+def items(node: Scene, *flags: str, code: int = 0):
+    return {item["name"]: item for item in node.document("show", "policies", *flags, code=code)["items"]}
+
+
+def test_every_policy_that_selects_a_pod_here_is_listed_with_its_pods_and_rules(node: Scene) -> None:
+    found = items(node)
+    shown = {name: (item["kind"], item["types"], item["selectedPods"]) for name, item in found.items()}
+    assert shown == {
+        "guard": ("ClusterNetworkPolicy", ["Egress"], 2),
+        "quiet": ("NetworkPolicy", ["Ingress"], 1),
+        "web": ("NetworkPolicy", ["Ingress"], 1),
+    }
+    assert "namespace" not in found["guard"]
+    assert found["web"]["namespace"] == "red"
+    assert all(item["node"] == "n1" and item["rules"] > 0 for item in found.values())
+    assert [name for name, item in found.items() if item.get("staged")] == ["quiet"]
+
+
+def test_a_connection_counts_for_the_policy_that_decides_it(node: Scene) -> None:
+    before = items(node)
+    node.connect("client", "10.9.1.2", 80)
+    node.connect("client", "10.9.1.2", 81)
+    node.connect("client", "10.9.2.2", 80)
+    after = items(node)
+    gained = {name: after[name]["packets"] - before[name]["packets"] for name in after}
+    assert gained == {"web": 1, "quiet": 1, "guard": 0}
+    node.connect("web", "198.51.100.1", 80)
+    assert items(node)["guard"]["packets"] > before["guard"]["packets"]
+
+
+def test_a_namespace_has_only_its_own(node: Scene) -> None:
+    assert sorted(items(node, "-n", "red")) == ["quiet", "web"]
+    assert items(node, "-n", "blue") == {}
+
+
+def test_names_and_tables_for_scripts_and_people(node: Scene) -> None:
+    assert node.birdctl("show", "policies", "-o", "name").stdout.splitlines() == [
+        "policy/n1/guard",
+        "policy/n1/red/quiet",
+        "policy/n1/red/web",
+    ]
+    table = node.birdctl("show", "policies").stdout.splitlines()
+    assert table[0].split()[:6] == ["NODE", "NAMESPACE", "NAME", "KIND", "TYPES", "PODS"]
+    assert table[1].split()[:6] == ["n1", "-", "guard", "ClusterNetworkPolicy", "Egress", "2"]
+
+
+def test_a_long_name_is_whole_though_a_comment_has_no_room_for_it(node: Scene) -> None:
+    name = "x" * 250
+    spec = {"podSelector": {"matchLabels": {"app": "db"}}, "policyTypes": ["Egress"], "egress": [{}]}
+    metadata = {"name": name, "namespace": "red"}
+    document = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec}
+    node.change(long=document)
+    try:
+        assert items(node)[name]["rules"] > 0
+    finally:
+        (node.manifests / "long.yaml").unlink()
+        node.change()
+
+
+def test_without_the_agent_the_kernel_tells_what_it_can(node: Scene) -> None:
+    node.stop_agent()
+    done = node.birdctl("show", "policies", "--node", "n1", "-o", "name")
+    assert done.returncode in (1, 2)
+    found = items(node, code=2)
+    assert sorted(found) == ["guard", "quiet", "web"]
+    assert not any("selectedPods" in item for item in found.values())

@@ -42,5 +42,9 @@ class Api:
         self._server.client.request("PATCH", path, change, MERGE_PATCH)
 
     def _create(self, document: Document) -> None:
-        path = path_of(KINDS[document["kind"]], namespace=document["metadata"].get("namespace", ""))
-        self._server.client.request("POST", path, document)
+        metadata, kind = document["metadata"], document["kind"]
+        namespace = metadata.get("namespace", "")
+        self._server.client.request("POST", path_of(KINDS[kind], namespace=namespace), document)
+        if kind == "Pod":  # the API server begins with a status of its own
+            status = {"status": document["status"]}
+            self.patch(kind, metadata["name"], status, namespace=namespace, subresource="status")

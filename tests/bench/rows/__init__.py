@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.bench.report import Row
-from tests.bench.rows import change, commit, idle, mesh, restart, show
+from tests.bench.rows import change, commit, idle, mesh, policies, restart, show
 
 ROWS: tuple[Row, ...] = (
     mesh.JOIN,
@@ -16,4 +16,10 @@ ROWS: tuple[Row, ...] = (
     restart.RESTART,
     show.SHOW_PEERS,
     idle.IDLE,
+    policies.SYNC,
+    policies.LABEL,
+    policies.CHURN,
+    policies.KERNEL,
+    policies.MEMORY,
+    policies.SCALE,
 )

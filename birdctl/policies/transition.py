@@ -68,18 +68,18 @@ def stages(known: PolicyState, desired: PolicyState, gone: Collection[Address]) 
     if changed and (moving := _told_otherwise(known, desired).difference(gone)):
         torn = [new for old, new in changed if not moving.isdisjoint(map(_address, old.entries ^ new.entries))]
         if torn:
-            yield _with_copies(known, desired, torn)
+            yield from _by_copies(known, desired, torn)
     yield desired
 
 
-def _with_copies(known: PolicyState, desired: PolicyState, torn: Collection[IpSet]) -> PolicyState:
-    """The desired state with rules that use copies of the sets, and the sets as they were."""
+def _by_copies(known: PolicyState, desired: PolicyState, torn: Collection[IpSet]) -> Iterator[PolicyState]:
+    """The desired state with rules that use copies of the sets: first with the sets as they were, then as desired."""
     names = {each.name: each.name[:30] + _COPY for each in torn}
     copies = {names[each.name]: replace(each, name=names[each.name]) for each in torn}
-    return PolicyState(
-        tables={family: _renamed(table, names) for family, table in desired.tables.items()},
-        sets={**desired.sets, **{each.name: known.sets[each.name] for each in torn}, **copies},
-    )
+    tables = {family: _renamed(table, names) for family, table in desired.tables.items()}
+    before = {each.name: known.sets[each.name] for each in torn}
+    yield PolicyState(tables=tables, sets={**desired.sets, **before, **copies})
+    yield PolicyState(tables=tables, sets={**desired.sets, **copies})
 
 
 def _renamed(table: Table, names: Mapping[str, str]) -> Table:

@@ -50,10 +50,9 @@ OBJECTS = """
 """
 
 _CONNECT = """
-import socket, sys
-with socket.socket() as one:
-    one.settimeout(1)
-    one.connect_ex((sys.argv[1], int(sys.argv[2])))
+import contextlib, socket, sys
+with contextlib.suppress(OSError):
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), 1).close()
 """
 
 

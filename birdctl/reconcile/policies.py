@@ -121,6 +121,7 @@ class PolicyLoop(Loop[Policies]):
         self._touched: frozenset[Address] | None = frozenset()
         self._cut_at = math.inf
         self._last_cut = 0.0
+        self._tried = True
 
     def _take_dirty(self) -> bool:
         return self._reconciler.take_in()
@@ -184,17 +185,19 @@ class PolicyLoop(Loop[Policies]):
         self._touched = None if addresses is None or self._touched is None else self._touched | addresses
         if self._touched is None or self._touched:
             self._cut_at = min(self._cut_at, max(time.monotonic(), self._last_cut + BETWEEN_CUTS_SECONDS))
+            self._tried = False
             self._note(uncut=True)
 
     @property
     def _look_at(self) -> float:
-        return self._cut_at
+        return 0.0 if self._requests and not self._tried else self._cut_at
 
     def _look(self, *, now: bool) -> None:
         """Cuts when it is time, or when somebody waits for everything to be as desired."""
         if self._cut_at == math.inf or (not now and time.monotonic() < self._cut_at):
             return
         self._last_cut = time.monotonic()
+        self._tried = True
         try:
             number = self._reconciler.cut(self._touched)
         except BackendError as error:

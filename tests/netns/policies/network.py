@@ -24,7 +24,7 @@ from tests.polling import eventually
 
 PROBER = Path(__file__).with_name("prober.py")
 PORTS = (("TCP", 80), ("TCP", 81), ("UDP", 80), ("UDP", 81))
-PATIENCE = 1.0
+PATIENCE = 0.5
 """Seconds after which a probe counts as unanswered."""
 
 

@@ -344,7 +344,7 @@ def test_a_policy_rejects_and_a_cluster_policy_drops(
     cluster.policies(document)
     cluster.sync()
     denied = [("pay/a", "shop/a", *port) for port in PORTS]
-    assert set(cluster.network.probe(denied, family).values()) == {became}
+    assert set(cluster.network.probe(denied, family, 4.0).values()) == {became}
 
 
 def test_what_is_refused_can_be_dropped_instead(cluster: World) -> None:

@@ -249,7 +249,6 @@ class Agent:
         except Exception as error:
             log.exception("a bug in this pass; everything stays as it is")
             self._failed(BackendError(f"bug: {type(error).__name__}"))
-        self._look_at = 0.0
 
     def _reconcile(self, started: float) -> None:
         prepared = self._reconciler.prepare()
@@ -276,12 +275,13 @@ class Agent:
 
     def _succeeded(self, prepared: Prepared, seconds: float) -> None:
         now = time.monotonic()
+        self._look = self._look and replace(self._look, digest=prepared.plan.desired)
         self._counters.passes["changed" if prepared.plan.changes else "unchanged"] += 1
         self._counters.pass_seconds.observe(seconds)
         if self._changed_at is not None:
             self._counters.reaction_seconds.observe(now - self._changed_at)
             self._changed_at = None
-        if prepared.plan.changes:
+        if prepared.plan.touches_sessions:
             self._be_curious()
         self._backoff.reset()
         self._due = now + self._settings.resync_period
@@ -305,6 +305,7 @@ class Agent:
             log.error("%s", error)
         if not refused:
             self._reconciler.forget()
+        self._look_at = 0.0
         self._note(error=str(error), refused=refused)
 
     def _answer(self) -> None:

@@ -43,6 +43,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return max(1, sum(map(len, parts)))
 
     @property
+    def touches_sessions(self) -> bool:
+        return self.impact is not None and any(each.effect is not Effect.NOTHING for each in self.impact.sessions)
+
+    @property
     def interrupted(self) -> frozenset[str]:
         """Protocols whose session goes down."""
         return self.impact.interrupted if self.impact else frozenset()

@@ -85,10 +85,14 @@ class BirdBackend:
         prefix: Prefix | None = None,
         protocol: str | None = None,
         exported_to: str | None = None,
+        filtered: bool = False,
     ) -> tuple[RouteState, ...]:
-        """Routes of all tables or of one; of one prefix; that a protocol brought; that a session was really sent."""
+        """Routes of all tables or of one; of one prefix; that a protocol brought; that a session was really sent.
+
+        `filtered`: instead those that import filters rejected and BIRD keeps.
+        """
         words = (
-            "show route all",
+            "show route all filtered" if filtered else "show route all",
             str(prefix) if prefix else "",
             f"table {_symbol(table)}" if table else "",
             f"protocol {_symbol(protocol)}" if protocol else "",

@@ -115,7 +115,7 @@ _BGP = dict.fromkeys(
     ),
     Effect.RESTART,
 )
-_BGP |= dict.fromkeys(("description", "bfd", "import limit", "export limit"), Effect.NOTHING)
+_BGP |= dict.fromkeys(("description", "bfd", "import keep filtered", "import limit", "export limit"), Effect.NOTHING)
 _BGP |= {"import": Effect.RELOAD_IN, "export": Effect.RELOAD_OUT, "next hop self": Effect.RELOAD_OUT}
 
 _RULES: Mapping[str, Rules] = {
@@ -129,6 +129,7 @@ _RULES: Mapping[str, Rules] = {
 }
 # BIRD 2.0.12 only sends everything again, still with the old next hop: that one comes into force with the next restart.
 _BGP_BEFORE_2_17 = _BGP | {"next hop address": Effect.RELOAD_OUT}
+_BGP_3 = _BGP | {"import keep filtered": Effect.RESTART}
 _OTHER_TYPES = ("kernel", "pipe", "direct", "device", "bfd")
 _CHANNELS = ("ipv4", "ipv6")
 _SYMBOLS = ("filter", "function", "define")
@@ -140,7 +141,8 @@ _Change = tuple[Effect, str]
 
 def _rules(version: tuple[int, ...]) -> Mapping[str, Rules]:
     """What changed statements do, by type of protocol."""
-    return _RULES if version >= (2, 17) else {**_RULES, "bgp": _BGP_BEFORE_2_17}
+    bgp = _BGP_3 if version >= (3,) else _BGP if version >= (2, 17) else _BGP_BEFORE_2_17
+    return {**_RULES, "bgp": bgp}
 
 
 class _Config:

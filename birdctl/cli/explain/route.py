@@ -115,6 +115,7 @@ def gather(place: Place, wanted: Prefix, *, is_address: bool) -> Evidence:
         states=states,
         routes=tuple(route for route in table if route.prefix == prefix),
         covering=covering,
+        rejected=frozenset(route.protocol for route in bird.routes(prefix=prefix, filtered=True)),
         sent=frozenset(protocol for protocol in carrying if bird.routes(prefix=prefix, exported_to=protocol)),
         kernel=kernel.routes(place.netns),
         filters=Filters(bird.running_text() or ""),

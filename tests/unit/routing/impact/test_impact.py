@@ -68,6 +68,13 @@ def test_bird_before_2_17_takes_a_new_next_hop_with_the_next_restart_only() -> N
     assert impact(*texts, (2, 17, 5)).sessions[0].effect is Effect.RESTART
 
 
+def test_bird_3_restarts_a_session_to_keep_what_it_rejects() -> None:
+    start = subject((3, 1, 7))
+    texts = (render(start).text, render(with_channel(start, keep_filtered=True)).text)
+    assert impact(*texts, (2, 17, 5)).sessions[0].effect is Effect.NOTHING
+    assert impact(*texts, (3, 1, 7)).sessions[0].effect is Effect.RESTART
+
+
 def test_an_unknown_running_configuration_makes_everything_new() -> None:
     found = impact(None, render(subject(VERSION)).text, VERSION)
     assert not found.known

@@ -33,7 +33,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     deadline = time.monotonic() + _timeout(args.timeout)
     settings = Settings.load(args, os.environ)
-    found = places.of_lab(args.lab, settings.runtime_dir) if args.lab else (places.local(settings),)
+    lab = args.lab
+    found = places.of_lab(lab, settings.runtime_dir, only_ours=True) if lab else (places.local(settings),)
 
     def wait(place: Place) -> list[str]:
         return [until(place, args.condition, deadline)]

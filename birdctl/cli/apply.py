@@ -6,9 +6,11 @@ Exit code 2: done, but objects were left out; the lines on stderr say why.
 from __future__ import annotations
 
 import argparse
+import os
 
 from birdctl.cli import parser as parsers
 from birdctl.cli.plan import reconciler_of, show_problems
+from birdctl.settings import Settings
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    reconciler = reconciler_of(args)
+    reconciler = reconciler_of(Settings.load(args, os.environ))
     prepared = reconciler.prepare()
     show_problems(prepared.plan.problems)
     result = reconciler.carry_out(prepared, force=args.force)

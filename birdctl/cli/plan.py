@@ -1,6 +1,6 @@
 """What every session will feel, and which prefixes come and go, worked out from what BIRD runs now.
 
-With --exit-code: 4 when there is something to do.
+Without --manifests and --kubeconfig, and outside a pod, it is the plan of the agent that runs on this node. With --exit-code: 4 when there is something to do.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from birdctl.cli import parser as parsers
 from birdctl.cli.output import add_form, document
@@ -28,17 +28,25 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    plan = reconciler_of(args).prepare().plan
-    show_problems(plan.problems)
-    print(plan.text() if args.output == "text" else document(plan.document(), args.output))
-    return SOMETHING_TO_DO if args.exit_code and plan.changes else 0
+    forms = _forms(Settings.load(args, os.environ))
+    plan = forms["document"]
+    show_problems(plan["problems"])
+    print(forms["text"] if args.output == "text" else document(plan, args.output))
+    return SOMETHING_TO_DO if args.exit_code and plan["changes"] else 0
 
 
-def reconciler_of(args: argparse.Namespace) -> Reconciler:
-    """One over the objects as they are now. Raises Unavailable when their source is not there."""
+def _forms(settings: Settings) -> dict[str, Any]:
+    from birdctl.reconcile import control, sources  # noqa: PLC0415 - the help needs none of it
+
+    if not sources.is_known(settings) and control.socket_path(settings.runtime_dir).exists():
+        return control.ask(settings.runtime_dir, "plan")
+    return reconciler_of(settings).prepare().plan.forms()
+
+
+def reconciler_of(settings: Settings) -> Reconciler:
+    """One over the objects as they are now. Raises Unavailable when their source is not there, or not known."""
     from birdctl.reconcile import reconciler, sources  # noqa: PLC0415 - the help needs none of it
 
-    settings = Settings.load(args, os.environ)
     return reconciler.Reconciler(settings, sources.load(settings))
 
 

@@ -107,7 +107,7 @@ class Agent:
         return self._ask("sync", timeout)
 
     def plan(self, timeout: float) -> Mapping[str, Any]:
-        """The plan of the moment. Raises what compiling it raises."""
+        """The plan of the moment in its `forms`, or why there is none."""
         return self._ask("plan", timeout)
 
     def _ask(self, what: Literal["sync", "plan"], timeout: float) -> Mapping[str, Any]:
@@ -312,18 +312,18 @@ class Agent:
         now, waiting = time.monotonic(), []
         for request in self._requests:
             if request.what == "plan":
-                request.reply.put(self._plan_document())
+                request.reply.put(self._planned())
             elif self.state.converged or now >= request.until:
                 request.reply.put(document(self.state))
             else:
                 waiting.append(request)
         self._requests = waiting
 
-    def _plan_document(self) -> Mapping[str, Any]:
+    def _planned(self) -> Mapping[str, Any]:
         if not self.state.synced:
             return {"error": self.state.source_error or "waiting for the first complete sync"}
         try:
-            return self._reconciler.prepare().plan.document()
+            return self._reconciler.prepare().plan.forms()
         except BirdctlError as error:
             return {"error": str(error)}
 

@@ -92,6 +92,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             "refusals": list(self.refusals),
         }
 
+    def forms(self) -> dict[str, Any]:
+        """Both of them, as the agent sends them."""
+        return {"text": self.text(), "document": self.document()}
+
     @property
     def _affected(self) -> list[SessionImpact]:
         everything = (*self.impact.sessions, *self.impact.others) if self.impact else ()

@@ -69,6 +69,12 @@ class Impact:
         return frozenset(each.protocol for each in self.sessions if each.effect in down)
 
     @property
+    def touched(self) -> frozenset[str]:
+        """Sessions that stay up although something of theirs changes."""
+        gone = (Effect.RESTART, Effect.NEW, Effect.REMOVED)
+        return frozenset(each.protocol for each in self.sessions if each.causes and each.effect not in gone)
+
+    @property
     def summary(self) -> Mapping[Effect, int]:
         """How many sessions meet each effect."""
         return Counter(each.effect for each in self.sessions)

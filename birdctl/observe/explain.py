@@ -90,8 +90,8 @@ def _in_bird(evidence: Evidence, route: RouteState) -> Step:
     path = f", AS path {' '.join(map(str, route.as_path))}" if route.as_path else ""
     quality = "best" if route.best else "not the best"
     way = "its next hop is unreachable" if route.unreachable else f"next hop {_hops(route.next_hops)}"
-    usable = route.best and not route.unreachable
-    return Step(subject="BIRD", holds=usable, text=f"learned it from {sender}, {quality}, {way}{path}")
+    holds = not route.unreachable if route.best else None
+    return Step(subject="BIRD", holds=holds, text=f"learned it from {sender}, {quality}, {way}{path}")
 
 
 def _hops(hops: Iterable[NextHop]) -> str:

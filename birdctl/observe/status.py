@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from birdctl.observe.bfd import bfd_sessions
+from birdctl.observe.health import readyz
 from birdctl.observe.state import State
 from birdctl.routing.model import PeerType
 
@@ -32,7 +33,10 @@ def node_annotations(state: State) -> dict[str, str]:
 
 
 def node_state(state: State, before: Mapping[str, Any], now: str) -> dict[str, Any]:
-    """`status` of the BGPNodeState; `before` is what it was, `now` the time (RFC 3339) of conditions that changed."""
+    """`status` of the BGPNodeState as a merge patch (RFC 7396): None takes back what is no longer known.
+
+    `before` is what it was, `now` the time (RFC 3339) of conditions that changed.
+    """
     sight = state.sight
     bird = sight and {
         "version": ".".join(map(str, sight.status.version)),
@@ -42,17 +46,24 @@ def node_state(state: State, before: Mapping[str, Any], now: str) -> dict[str, A
     }
     times = {each["type"]: each for each in before.get("conditions", ())}
     conditions = [
-        _condition("Converged", state.converged, state.error or "BIRD runs what the objects say", times, now),
-        _condition("Healthy", state.healthy, state.bird_error or "", times, now),
+        _condition("Converged", state.converged, _why_not_converged(state), times, now),
+        _condition("Healthy", state.healthy, readyz(state), times, now),
     ]
     return {
         "peers": msgspec.to_builtins(sight.peers) if sight else [],
         "bfd": msgspec.to_builtins(bfd_sessions(state.inventory, sight.bfd)) if sight else [],
         "established": node_annotations(state)["birdctl.io/bgp-state"],
         "lastError": state.last_error,
-        "bird": bird or {},
+        "bird": bird,
         "conditions": conditions,
     }
+
+
+def _why_not_converged(state: State) -> str:
+    if state.converged:
+        return ""
+    coming = "a change is on its way to BIRD" if state.synced else "the source is not read completely yet"
+    return state.last_error or coming
 
 
 def _condition(kind: str, holds: bool, message: str, before: Mapping[str, Condition], now: str) -> Condition:

@@ -87,6 +87,24 @@ def test_a_condition_keeps_its_time_until_it_turns() -> None:
     assert conditions["Healthy"]["lastTransitionTime"] == EARLIER
 
 
+def test_conditions_say_why_they_do_not_hold() -> None:
+    def messages(state: State) -> list[str]:
+        return [each["message"] for each in node_state(state, {}, NOW)["conditions"]]
+
+    assert messages(replace(state(), last_sync=1.0)) == ["", "0 of 2 sessions carry their routes"]
+    assert messages(replace(state(), dirty=True, last_sync=1.0))[0] == "a change is on its way to BIRD"
+    assert messages(replace(state(), synced=False)) == [
+        "the source is not read completely yet",
+        "waiting for the first complete sync",
+    ]
+    gone = replace(state(), running=None, bird_error="BIRD died", sight=None)
+    assert messages(gone) == ["BIRD died", "BIRD died"]
+
+
+def test_what_is_not_known_of_a_bird_that_is_gone_is_taken_back() -> None:
+    assert node_state(replace(state(), sight=None), {}, NOW)["bird"] is None
+
+
 @pytest.mark.parametrize(
     ("later", "worth", "worth_with_counts"),
     [

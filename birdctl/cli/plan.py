@@ -1,6 +1,7 @@
 """What every session will feel, and which prefixes come and go, worked out from what BIRD runs now.
 
-Without --manifests and --kubeconfig, and outside a pod, it is the plan of the agent that runs on this node. With --exit-code: 4 when there is something to do.
+Without --manifests and --kubeconfig, and outside a pod, it is the plan of the agent that runs on this node.
+With --exit-code: 4 when there is something to do.
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ def ask(runtime_dir: Path, request: str, *, timeout: float = 5.0) -> dict[str, A
         except TimeoutError:
             raise Unavailable(f"the agent did not answer {request!r} within {timeout:g} s") from None
         except (OSError, msgspec.DecodeError) as error:
-            raise Unavailable(f"no agent answers on {path} ({error}); is `birdctl agent` running?") from None
+            reason = getattr(error, "strerror", None) or error
+            raise Unavailable(f"no agent answers on {path} ({reason}); is `birdctl agent` running?") from None
     if "error" in reply:
         raise BackendError(str(reply["error"]))
     return reply

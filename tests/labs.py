@@ -80,7 +80,7 @@ class Lab:
 
     def uptimes(self, node: str) -> dict[str, int]:
         """Seconds that each session of a node is Established."""
-        return {peer: session["uptimeSeconds"] for (_, peer), session in self.peers(node).items()}
+        return {peer: session.get("uptimeSeconds", 0) for (_, peer), session in self.peers(node).items()}
 
     def state(self, node: str, peer: str) -> str:
         return str(self.peers(node)[node, peer]["state"])

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from birdctl.cluster.source import Source
 from birdctl.cluster.store import Cluster
-from birdctl.errors import BackendError, BirdctlError, InputError, Unavailable, UnsafePlan
+from birdctl.errors import BackendError, BirdctlError, InputError, Unavailable, Undone, UnsafePlan
 from birdctl.observe.counters import Counters
 from birdctl.observe.sight import Sight, see
 from birdctl.observe.state import State, document
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 ABSENT_LOOK_SECONDS = (0.02, 0.5)
 RETRY_SECONDS = (1.0, 60.0)
+UNDONE_SECONDS = (60.0, 3600.0)
 SIGHT_SECONDS = 30.0
 CURIOUS_SECONDS = 30.0
 RECENT_SECONDS = 2.0
@@ -69,6 +70,7 @@ class Agent:
         self._watch = BirdWatch(settings.bird_socket)
         self._inbox = inbox
         self._backoff = Backoff(*RETRY_SECONDS)
+        self._rest = Backoff(*UNDONE_SECONDS)
         self._absence = Backoff(*ABSENT_LOOK_SECONDS)
         self._requests: list[Request] = []
         self._changed_at: float | None = None
@@ -284,6 +286,7 @@ class Agent:
         if prepared.plan.touches_sessions:
             self._be_curious()
         self._backoff.reset()
+        self._rest.reset()
         self._due = now + self._settings.resync_period
         self._note(
             running=prepared.plan.desired,
@@ -297,10 +300,14 @@ class Agent:
         )
 
     def _failed(self, error: BirdctlError) -> None:
-        """A refusal waits for a change; everything else is tried again."""
+        """A refusal waits for a change. What cost sessions rests longer than what merely failed."""
         refused = isinstance(error, UnsafePlan)
         self._counters.passes["refused" if refused else "failed"] += 1
-        self._due = time.monotonic() + (self._settings.resync_period if refused else self._backoff.next())
+        if refused:
+            pause = self._settings.resync_period
+        else:
+            pause = (self._rest if isinstance(error, Undone) else self._backoff).next()
+        self._due = time.monotonic() + pause
         if str(error) != self.state.error:
             log.error("%s", error)
         if not refused:

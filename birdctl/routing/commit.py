@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from birdctl.addresses import Prefix
-from birdctl.errors import BackendError, NotConverged, Unavailable, UnsafePlan
+from birdctl.errors import BackendError, NotConverged, Unavailable, Undone, UnsafePlan
 from birdctl.routing import inventory as inventories
 from birdctl.routing import readback, readback_routes
 from birdctl.routing.bird import BirdSocket
@@ -155,9 +155,9 @@ class BirdBackend:
 
         `expected_losses` are the protocols whose session may go down; None: any. The others are watched for
         `probation` seconds: a limit that is exceeded ends a session only once its routes were read again.
-        Raises BackendError when BIRD refuses the text or another session is lost, UnsafePlan when these are sessions
-        of a configuration that is not ours, NotConverged when something else runs in the end, Unavailable also while
-        somebody else commits.
+        Raises BackendError when BIRD refuses the text, Undone when another session is lost, UnsafePlan when these are
+        sessions of a configuration that is not ours, NotConverged when something else runs in the end, Unavailable
+        also while somebody else commits.
         """
         return self._commit(rendered.text, inventory, _Watch(expected_losses, probation))
 
@@ -216,7 +216,7 @@ class BirdBackend:
             raise NotConverged(f"BIRD runs {running or 'a configuration of somebody else'} instead of {digest}")
         if lost := self._lost(bird, needed, watch.probation):
             self._undo(bird, previous)
-            raise BackendError(f"undone: the configuration cost {_sessions(lost)}")
+            raise Undone(f"undone: the configuration cost {_sessions(lost)}")
         if bird.request("configure confirm").code != _CONFIRMED:
             raise NotConverged(f"BIRD undid {digest} before it was confirmed")
 

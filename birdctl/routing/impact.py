@@ -259,12 +259,34 @@ def _key(rules: Rules, statement: Statement) -> str:
 
 
 def _cause(key: str, old: Statement | None, new: Statement | None) -> str:
-    before, after = (str(each or "").removeprefix(key).strip() for each in (old, new))
-    if key == "password" or before == after:
-        before = after = ""
-    if old and new:
-        return f"{key} {before} -> {after}" if before else f"{key} changed"
-    return " ".join(word for word in (key, before, after, "added" if new else "removed") if word)
+    texts = ("", "") if key == "password" else (str(each or "").removeprefix(key) for each in (old, new))
+    before, after = _difference(*(text.split() for text in texts))
+    if before and after:
+        return f"{key} {before} -> {after}"
+    if old and new and not before and not after:
+        return f"{key} changed"
+    return " ".join(filter(None, (key, before or after, "removed" if before or not new else "added")))
+
+
+def _difference(old: list[str], new: list[str]) -> tuple[str, str]:
+    """Both without the words that they share at either end; a word before a changed value stays: `as 1`, `2`."""
+    start = _shared(old, new)
+    end = _shared(old[start:][::-1], new[start:][::-1])
+    left, right = old[start : len(old) - end], new[start : len(new) - end]
+    label = [word for word in old[:start][-1:] if word.isalpha()]
+    if left:
+        left = label + left
+    elif right:
+        right = label + right
+    return " ".join(left), " ".join(right)
+
+
+def _shared(old: list[str], new: list[str]) -> int:
+    """How many words they have in common at the beginning."""
+    return next(
+        (index for index, (one, other) in enumerate(zip(old, new, strict=False)) if one != other),
+        min(len(old), len(new)),
+    )
 
 
 def _combined(effects: Iterable[Effect]) -> Effect:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from birdctl.routing.impact import Effect, impact
-from birdctl.routing.model import Timers
+from birdctl.routing.model import Bfd, Timers
 from birdctl.routing.render import render
 from birdctl.secret import Secret
 from tests.changes import CHANGES, Change, services, subject, two_classes
@@ -41,6 +42,25 @@ def test_causes_say_what_changed_from_what_to_what() -> None:
         "keepalive time 30 -> 3",
         "direct added",
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "causes"),
+    [
+        ({"local_asn": 64999}, ("local as 64512 -> 64999",)),
+        ({"remote_asn": 64999}, ("neighbor as 64512 -> 64999",)),
+        ({"port": 1790}, ("neighbor port 179 -> 1790",)),
+        ({"address": ip_address("10.0.0.7")}, ("neighbor 10.0.0.2 -> 10.0.0.7",)),
+        ({"local_address": None}, ("local 10.0.0.1 removed",)),
+        ({"bfd": Bfd()}, ("bfd added",)),
+        ({"passive": True}, ("passive off -> on",)),
+    ],
+)
+def test_a_cause_leaves_out_what_stays_so_that_like_sessions_share_it(
+    options: dict[str, Any], causes: tuple[str, ...]
+) -> None:
+    start = subject(VERSION)
+    assert impact(render(start).text, render(with_session(start, **options)).text, VERSION).sessions[0].causes == causes
 
 
 @pytest.mark.parametrize(("old", "new", "cause"), [("", "b", "added"), ("a", "b", "changed"), ("a", "", "removed")])

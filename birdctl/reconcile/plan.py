@@ -122,7 +122,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         for (effect, causes), names in groups.items():
             because = f" ({'; '.join(causes)})" if causes else ""
             yield f"{effect}: {_some(names, _NAMED)}{because}"
-        yield f"{self.impact.summary.get(Effect.NOTHING, 0)} sessions unaffected"
+        yield f"unaffected: {self.impact.summary.get(Effect.NOTHING, 0)} of {len(self.impact.sessions)} sessions"
         for word, prefixes in (
             ("announced", self.impact.added),
             ("withdrawn", self.impact.withdrawn),

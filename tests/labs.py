@@ -96,9 +96,9 @@ class Lab:
         return set(re.findall(r"^(\S+/\d+)\s", text, re.MULTILINE))
 
     def pings(self, node: str, address: str, *, pod: bool = True) -> bool:
-        """One packet there and back, from the node's pod or the node itself."""
+        """A packet there and back, from the node's pod or the node itself; the first may wait for the neighbour."""
         inside = ("ip", "netns", "exec", "pod") if pod else ()
-        return self.succeeds(node, *inside, "ping", "-n", "-c", "1", "-W", "1", address)
+        return self.succeeds(node, *inside, "ping", "-n", "-c", "1", "-w", "3", "-i", "0.3", address)
 
     def fetch(self, node: str, address: str, *, pod: bool = True) -> str:
         """What the pod at the address answers over HTTP: the name of its node; "" when it does not."""

@@ -37,7 +37,7 @@ class Family(enum.StrEnum):
 
 
 def family(value: Address | Prefix) -> Family:
-    return Family.IPV4 if value.version == 4 else Family.IPV6
+    return Family.IPV4 if value.max_prefixlen == Family.IPV4.bits else Family.IPV6
 
 
 def parse_address(text: str) -> Address:

@@ -43,6 +43,10 @@ class BackendError(BirdctlError):
     """BIRD or the node refused what was asked."""
 
 
+class Undone(BackendError):
+    """BIRD ran the configuration on probation and is back at the one before. Trying again costs the sessions again."""
+
+
 class Unavailable(BackendError):
     """What was asked is not there yet, or not any more: worth a retry."""
 

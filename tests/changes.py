@@ -79,7 +79,7 @@ def neighbour(version: tuple[int, ...]) -> BirdConfig:
     )
     outside = originated("outside4", V4, "172.16.1.0/24", "172.16.2.0/24", "192.168.1.0/24")
     everything = (
-        Filter(name="all_in4", family=V4, terms=(Term(accept=True),)),
+        Filter(name="all_in4", family=V4, terms=(), accept_rest=True),
         Filter(name="all_out4", family=V4, terms=(Term(accept=True, protocols=("outside4",)),)),
     )
     config = node_config(2, version, mesh_session(2, 1, passive=False), back, filters=everything)
@@ -176,6 +176,8 @@ CHANGES = (
     Change("BFD on", session(bfd=Bfd())),
     Change("BFD off", session(bfd=None), start=session(bfd=Bfd())),
     Change("BFD timers", session(bfd=Bfd(min_tx=500)), start=session(bfd=Bfd())),
+    Change("rejected routes kept", mesh_channel(keep_filtered=True)),
+    Change("rejected routes kept no longer", tor_channel(keep_filtered=False), start=tor_channel(keep_filtered=True)),
     Change("import limit added", mesh_channel(import_limit=Limit(prefixes=100, action="block"))),
     Change("import limit of a peer added", tor_channel(import_limit=Limit(prefixes=100, action="restart"))),
     Change("export limit added", mesh_channel(export_limit=Limit(prefixes=100, action="warn"))),
@@ -224,7 +226,7 @@ CHANGES = (
     ),
     Change(
         "content of both filters",
-        both(filter_terms("mesh_in4", lambda terms: terms[1:]), filter_terms("mesh_out4", lambda terms: terms[:1])),
+        both(filter_terms("mesh_in4", lambda _: ()), filter_terms("mesh_out4", lambda terms: terms[:1])),
         {MESH: Effect.RELOAD},
     ),
     Change(

@@ -82,14 +82,19 @@ def external_session(name: str, address: str, asn: int, **options: Any) -> Sessi
 
 
 def mesh_filters(node: int, family: Family) -> tuple[Filter, ...]:
-    accept_rest = Term(accept=True)
     own = Term(accept=False, prefixes=(pattern(pods(node, family)),), comment="pods of this node")
     exported = (
         Term(accept=True, protocols=(f"pods{family.digit}",)),
         Term(accept=True, sources=("RTS_BGP",), comment="learned from external peers"),
     )
     return (
-        Filter(name=f"mesh_in{family.digit}", family=family, terms=(own, accept_rest), origin="Sessions between nodes"),
+        Filter(
+            name=f"mesh_in{family.digit}",
+            family=family,
+            terms=(own,),
+            accept_rest=True,
+            origin="Sessions between nodes",
+        ),
         Filter(name=f"mesh_out{family.digit}", family=family, terms=exported, origin="Sessions between nodes"),
     )
 

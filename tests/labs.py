@@ -80,7 +80,7 @@ class Lab:
 
     def uptimes(self, node: str) -> dict[str, int]:
         """Seconds that each session of a node is Established."""
-        return {peer: session["uptimeSeconds"] for (_, peer), session in self.peers(node).items()}
+        return {peer: session.get("uptimeSeconds", 0) for (_, peer), session in self.peers(node).items()}
 
     def state(self, node: str, peer: str) -> str:
         return str(self.peers(node)[node, peer]["state"])
@@ -96,9 +96,9 @@ class Lab:
         return set(re.findall(r"^(\S+/\d+)\s", text, re.MULTILINE))
 
     def pings(self, node: str, address: str, *, pod: bool = True) -> bool:
-        """One packet there and back, from the node's pod or the node itself."""
+        """A packet there and back, from the node's pod or the node itself; the first may wait for the neighbour."""
         inside = ("ip", "netns", "exec", "pod") if pod else ()
-        return self.succeeds(node, *inside, "ping", "-n", "-c", "1", "-W", "1", address)
+        return self.succeeds(node, *inside, "ping", "-n", "-c", "1", "-w", "3", "-i", "0.3", address)
 
     def fetch(self, node: str, address: str, *, pod: bool = True) -> str:
         """What the pod at the address answers over HTTP: the name of its node; "" when it does not."""

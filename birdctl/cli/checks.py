@@ -77,8 +77,9 @@ def kernel(settings: Settings) -> Iterator[Check]:
         yield multipath_hash("net.ipv4.fib_multipath_hash_policy")
     if settings.enable_ipv6:
         yield ipv6()
-        yield forwarding("IPv6 forwarding", "net.ipv6.conf.all.forwarding")
-        yield multipath_hash("net.ipv6.fib_multipath_hash_policy")
+        if _has_ipv6_address():
+            yield forwarding("IPv6 forwarding", "net.ipv6.conf.all.forwarding")
+            yield multipath_hash("net.ipv6.fib_multipath_hash_policy")
     yield tcp_md5()
 
 
@@ -128,6 +129,15 @@ def multipath_hash(name: str) -> Check:
             f"sysctl -w {name}=1",
         )
     return ok(f"{family} multipath", f"{name} is {value}")
+
+
+def _has_ipv6_address() -> bool:
+    """One that other nodes can reach: of global scope (proc(5))."""
+    try:
+        lines = PROC.joinpath("net/if_inet6").read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.split()[3] == "00" for line in lines)
 
 
 def ipv6() -> Check:

@@ -50,17 +50,16 @@ class Parser(argparse.ArgumentParser):
 
 def add_settings(parser: argparse.ArgumentParser, fields: Collection[str] | None = None) -> None:
     """Flags for these settings, or for all. What the user leaves out is absent from the namespace."""
-    groups: dict[str, argparse._ArgumentGroup] = {}
     if fields is None and isinstance(parser, Parser):
         parser.accepts_settings = True
     for entry in settings.table():
         if (fields is None and entry.field not in GLOBAL) or entry.field in (fields or ()):
-            group = (
-                groups.setdefault(entry.group, parser.add_argument_group(entry.group))
-                if entry.group not in groups
-                else groups[entry.group]
-            )
-            _add(parser, group, entry)
+            _add(parser, _group(parser, entry.group), entry)
+
+
+def _group(parser: argparse.ArgumentParser, title: str) -> argparse._ArgumentGroup:
+    known = (group for group in parser._action_groups if group.title == title)  # noqa: SLF001 - the only way
+    return next(known, None) or parser.add_argument_group(title)
 
 
 def _add(parser: argparse.ArgumentParser, group: argparse._ArgumentGroup, entry: settings.Setting) -> None:

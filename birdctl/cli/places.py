@@ -40,8 +40,13 @@ class Place:
 
     @property
     def has_birdctl(self) -> bool:
-        """An agent was started here, or a configuration committed."""
-        return inventory.path(self.runtime_dir).exists() or control.socket_path(self.runtime_dir).exists()
+        """It runs here, ran here, or is about to: what starts it makes its folder first."""
+        return self.runtime_dir.exists()
+
+    @property
+    def has_agent(self) -> bool:
+        """An agent was started here."""
+        return control.socket_path(self.runtime_dir).exists()
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -101,11 +106,14 @@ def here(args: argparse.Namespace) -> Place:
     return local(Settings.load(args, os.environ))
 
 
-def of_lab(lab: str, runtime_dir: Path) -> tuple[Place, ...]:
-    """The nodes of a running lab on which birdctl or BIRD was started. Raises InputError for an unknown lab."""
+def of_lab(lab: str, runtime_dir: Path, *, only_ours: bool = False) -> tuple[Place, ...]:
+    """The nodes of a running lab on which birdctl or, unless `only_ours`, a BIRD alone was started.
+
+    Raises InputError for an unknown lab, and for one without any.
+    """
     from birdctl.lab import record  # noqa: PLC0415 - only a lab pays for it
 
-    places = (
+    places = [
         Place(
             node=node.name,
             runtime_dir=node.runtime_dir,
@@ -114,8 +122,11 @@ def of_lab(lab: str, runtime_dir: Path) -> tuple[Place, ...]:
             netns=node.netns,
         )
         for node in record.nodes(lab, runtime_dir)
-    )
-    return tuple(place for place in places if place.has_bird or place.has_birdctl)
+    ]
+    found = tuple(place for place in places if place.has_birdctl or (place.has_bird and not only_ours))
+    if not found:
+        raise InputError(f"lab {lab}", "", f"none of its {len(places)} nodes runs {'birdctl' if only_ours else 'BIRD'}")
+    return found
 
 
 def named(places: Sequence[Place], nodes: Sequence[str]) -> tuple[Place, ...]:

@@ -1,6 +1,7 @@
 """With `--run-router` what every session will feel and which prefixes come and go, worked out from what BIRD runs now;
 with `--run-firewall` which policies, and which of their chains and sets, the kernel would get or lose.
 
+Without --manifests and --kubeconfig, and outside a pod, it is the plan of the agent that runs on this node.
 With --exit-code: 4 when there is something to do.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from birdctl.cli import parser as parsers
@@ -18,7 +19,6 @@ from birdctl.settings import Settings
 
 if TYPE_CHECKING:
     from birdctl.cluster.store import Cluster
-    from birdctl.reconcile.plan import Plan
     from birdctl.reconcile.policies import PolicyReconciler, PreparedPolicies
     from birdctl.reconcile.policy_plan import PolicyPlan
     from birdctl.reconcile.reconciler import Reconciler
@@ -33,28 +33,31 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings, cluster = loaded(args)
-    plans: list[Plan | PolicyPlan] = []
+    forms = _forms(args)
+    plan = forms["document"]
+    show_problems([*plan["problems"], *plan.get("policies", {}).get("problems", ())])
+    print(forms["text"] if args.output == "text" else document(plan, args.output))
+    return SOMETHING_TO_DO if args.exit_code and plan["changes"] else 0
+
+
+def _forms(args: argparse.Namespace) -> Mapping[str, Any]:
+    from birdctl.reconcile import control, sources  # noqa: PLC0415 - the help needs none of it
+    from birdctl.reconcile.plan import together  # noqa: PLC0415
+
+    settings = Settings.load(args, os.environ)
+    if not sources.is_known(settings) and control.socket_path(settings.runtime_dir).exists():
+        return control.ask(settings.runtime_dir, "plan")
+    cluster, plans = sources.load(settings), list[Mapping[str, Any]]()
     if settings.run_router:
-        plans.append(routing(settings, cluster).prepare().plan)
+        plans.append(routing(settings, cluster).prepare().plan.forms())
     if settings.run_firewall:
         reconciler = policies(settings, cluster)
-        plans.append(policy_plan(settings, reconciler, reconciler.prepare()))
-    show_problems(problem for plan in plans for problem in plan.problems)
-    print("\n".join(plan.text() for plan in plans) if args.output == "text" else document(_whole(plans), args.output))
-    return SOMETHING_TO_DO if args.exit_code and any(plan.changes for plan in plans) else 0
-
-
-def _whole(plans: list[Plan | PolicyPlan]) -> dict[str, Any]:
-    """Routing's plan has that of the policies in it."""
-    first, *others = (plan.document() for plan in plans)
-    if not others:
-        return first
-    return {**first, "changes": any(plan.changes for plan in plans), "policies": others[0]}
+        plans.append(policy_plan(settings, reconciler, reconciler.prepare()).forms())
+    return together(plans)
 
 
 def loaded(args: argparse.Namespace) -> tuple[Settings, Cluster]:
-    """The settings, and the objects as they are now. Raises Unavailable when their source is not there."""
+    """The settings, and the objects as they are now. Raises Unavailable when their source is missing or unknown."""
     from birdctl.reconcile import sources  # noqa: PLC0415 - the help needs none of it
 
     settings = Settings.load(args, os.environ)

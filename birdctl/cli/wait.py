@@ -33,7 +33,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     deadline = time.monotonic() + _timeout(args.timeout)
     settings = Settings.load(args, os.environ)
-    found = places.of_lab(args.lab, settings.runtime_dir) if args.lab else (places.local(settings),)
+    lab = args.lab
+    found = places.of_lab(lab, settings.runtime_dir, only_ours=True) if lab else (places.local(settings),)
 
     def wait(place: Place) -> list[str]:
         return [until(place, args.condition, deadline)]
@@ -85,6 +86,9 @@ def _said_by_the_agent(condition: str) -> Callable[[Place, Mapping[str, Any]], s
 
 def _established(place: Place, _status: Mapping[str, Any]) -> str:
     """The agent's own view lags by a second: BIRD is asked."""
-    found = sessions(place.inventory(), place.bird().sessions())
+    inventory = place.inventory()
+    if not inventory.digest:
+        return "nothing is configured yet"
+    found = sessions(inventory, place.bird().sessions())
     waiting = [each.names.peer for each in found if each.state is None or not each.state.end_of_rib]
     return f"not Established: {', '.join(sorted(waiting))}" if waiting else ""

@@ -6,6 +6,7 @@ One client serves many threads.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -50,6 +51,15 @@ def path_of(type_: type[Object], name: str = "", *, namespace: str = "", subreso
     return "/" + "/".join(part for part in parts if part)
 
 
+def _reason(error: Exception) -> str:
+    """Why a configuration cannot be used, in one line; the package stumbles over what is YAML but no kubeconfig."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, TypeError | AttributeError | LookupError):
+        return "is not understood"
+    return " ".join(str(error).split())
+
+
 class ApiClient:
     """Requests to one API server."""
 
@@ -68,11 +78,13 @@ class ApiClient:
         """
         from birdctl.cluster import kubernetes_lean  # noqa: PLC0415 - costs as much as the rest of the agent
 
+        if not kubeconfig and "KUBERNETES_SERVICE_HOST" not in os.environ:
+            raise Unavailable("no API server is known: give --kubeconfig FILE (only a pod knows its own)")
         try:
             return cls(*kubernetes_lean.load(kubeconfig))
         except Exception as error:
             where = f"kubeconfig {kubeconfig}" if kubeconfig else "in-cluster configuration"
-            raise Unavailable(f"{where}: {error}") from error
+            raise Unavailable(f"{where}: {_reason(error)}") from error
 
     def request(
         self,

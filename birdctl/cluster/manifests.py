@@ -44,6 +44,7 @@ class Manifests:
         self.path = path
         self.unsettled = False
         self._files: dict[str, File] = {}
+        self._linked: tuple[str, ...] = ()
 
     def read(self, *, keep: frozenset[str] = frozenset()) -> dict[type[Object], Replaced]:
         """The complete list of every kind, and under Object the errors of unrecognisable texts.
@@ -52,7 +53,9 @@ class Manifests:
         half written; `unsettled` says whether there was one of the latter. Raises Unavailable when the folder is gone.
         """
         self.unsettled = False
-        self._files = {name: self._read(name, keep) for name in _names(self.path)}
+        names = _names(self.path)
+        self._linked = tuple(name for name, linked in names.items() if linked)
+        self._files = {name: self._read(name, keep) for name in sorted(names)}
         return _lists(self._files)
 
     def forget(self) -> None:
@@ -62,20 +65,20 @@ class Manifests:
     def linked_folders(self) -> frozenset[str]:
         """Folders outside of this one that hold files read through links."""
         root = os.path.realpath(self.path)
-        targets = {str((self.path / name).resolve().parent) for name in self._files}
+        targets = {str((self.path / name).resolve().parent) for name in self._linked}
         return frozenset(target for target in targets if target != root and not target.startswith(root + os.sep))
 
     def _read(self, name: str, keep: frozenset[str]) -> File:
         known = self._files.get(name)
         if known and name in keep:
             return known
-        path = self.path / name
+        path = f"{self.path}/{name}"
         try:
-            status = path.stat()
+            status = os.stat(path)  # noqa: PTH116 - a Path for each of thousands of files takes longer than the rest
             signature = (status.st_ino, status.st_size, status.st_mtime_ns)
             if known and (known.signature == signature or self._is_unsettled(status)):
                 return known
-            return File(signature, *decode_text(path.read_bytes(), name))
+            return File(signature, *decode_text(Path(path).read_bytes(), name))
         except FileNotFoundError:
             return File((0, 0, 0))
         except OSError as error:
@@ -88,14 +91,14 @@ class Manifests:
         return just_now
 
 
-def _names(path: Path) -> list[str]:
-    """The manifests below `path`, relative to it, sorted. Links are followed, each folder is visited once."""
+def _names(path: Path) -> dict[str, bool]:
+    """The manifests below `path`, relative to it, and whether a link leads to each. Each folder is visited once."""
     if not path.is_dir():
         raise Unavailable(f"manifest folder {path}: no such folder")
-    return sorted(_walk(path, "", set()))
+    return dict(_walk(path, "", linked=False, visited=set()))
 
 
-def _walk(path: Path, below: str, visited: set[tuple[int, int]]) -> Iterator[str]:
+def _walk(path: Path, below: str, *, linked: bool, visited: set[tuple[int, int]]) -> Iterator[tuple[str, bool]]:
     try:
         status = path.stat()
         if (status.st_dev, status.st_ino) in visited:
@@ -109,10 +112,11 @@ def _walk(path: Path, below: str, visited: set[tuple[int, int]]) -> Iterator[str
     for entry in entries:
         if entry.name.startswith("."):
             continue
+        through_link = linked or entry.is_symlink()
         if entry.is_dir():
-            yield from _walk(path / entry.name, f"{below}{entry.name}/", visited)
+            yield from _walk(path / entry.name, f"{below}{entry.name}/", linked=through_link, visited=visited)
         elif entry.name.endswith(SUFFIXES):
-            yield below + entry.name
+            yield below + entry.name, through_link
 
 
 def _lists(files: dict[str, File]) -> dict[type[Object], Replaced]:
@@ -129,10 +133,14 @@ def _lists(files: dict[str, File]) -> dict[type[Object], Replaced]:
     for key in [key for key, names in places.items() if len(names) > 1]:
         errors[key] = _duplicate(key, places[key])
     types: tuple[type[Object], ...] = (*ALL_TYPES, Object)
+    kept: dict[str, list[Object]] = {}
+    for key, item in objects.items():
+        if key not in errors:
+            kept.setdefault(key[0], []).append(item)
     return {
         type_: Replaced(
             type_,
-            tuple(item for key, item in objects.items() if key[0] == type_.__name__ and key not in errors),
+            tuple(kept.get(type_.__name__, ())),
             {key[1]: error for key, error in errors.items() if key[0] == type_.__name__},
         )
         for type_ in types

@@ -28,8 +28,8 @@ class Step(View, frozen=True, kw_only=True):
 class Evidence:
     """All that was read of one node about one prefix.
 
-    `routes` and `covering` are BIRD's, for exactly this prefix and for the longest one around it; `sent` are the
-    running protocols that it was really exported to.
+    `routes` and `covering` are BIRD's, for exactly this prefix and for the longest one around it; `rejected` and `sent`
+    are the running protocols that brought it in vain, and those that it was really exported to.
     """
 
     prefix: Prefix
@@ -37,6 +37,7 @@ class Evidence:
     states: tuple[SessionState, ...]
     routes: tuple[RouteState, ...]
     covering: tuple[RouteState, ...]
+    rejected: frozenset[str]
     sent: frozenset[str]
     kernel: tuple[KernelRoute, ...]
     filters: Filters
@@ -60,11 +61,16 @@ class Evidence:
             return "RTS_INHERIT"
         return "RTS_STATIC" if route.protocol in self.inventory.originated else "RTS_BGP"
 
+    def rejects(self, session: Session) -> bool:
+        return session.state is not None and session.state.protocol in self.rejected
+
 
 def explain(evidence: Evidence) -> Iterator[Step]:
     """The steps in the order a route travels: BIRD, kernel, peers."""
     if evidence.routes:
         yield from (_in_bird(evidence, route) for route in sorted(evidence.routes, key=lambda route: not route.best))
+        rejected = (session for session in evidence.sessions if evidence.rejects(session))
+        yield from _grouped((session.names.peer, False, _why_rejected(evidence, session)) for session in rejected)
     else:
         yield from _not_in_bird(evidence)
     yield from _in_kernel(evidence)
@@ -84,8 +90,8 @@ def _in_bird(evidence: Evidence, route: RouteState) -> Step:
     path = f", AS path {' '.join(map(str, route.as_path))}" if route.as_path else ""
     quality = "best" if route.best else "not the best"
     way = "its next hop is unreachable" if route.unreachable else f"next hop {_hops(route.next_hops)}"
-    usable = route.best and not route.unreachable
-    return Step(subject="BIRD", holds=usable, text=f"learned it from {sender}, {quality}, {way}{path}")
+    holds = not route.unreachable if route.best else None
+    return Step(subject="BIRD", holds=holds, text=f"learned it from {sender}, {quality}, {way}{path}")
 
 
 def _hops(hops: Iterable[NextHop]) -> str:
@@ -103,9 +109,21 @@ def _not_in_bird(evidence: Evidence) -> Iterator[Step]:
 def _why_not_received(evidence: Evidence, session: Session) -> str:
     if not session.is_up:
         return f"cannot bring it: {session.down}"
-    route = Candidate(prefix=evidence.prefix, source="RTS_BGP")
-    verdict = evidence.filters.verdict(session.protocol, evidence.label, "import", route)
+    if evidence.rejects(session):
+        return _why_rejected(evidence, session)
+    verdict = _import_verdict(evidence, session)
     return f"would not be believed: {verdict.why}" if verdict.accepted is False else "does not announce it"
+
+
+def _why_rejected(evidence: Evidence, session: Session) -> str:
+    verdict = _import_verdict(evidence, session)
+    by = f"{verdict.why} accepts it, but the import limit is reached" if verdict.accepted else verdict.why
+    return f"announces it, which is rejected: {by}"
+
+
+def _import_verdict(evidence: Evidence, session: Session) -> Verdict:
+    route = Candidate(prefix=evidence.prefix, source="RTS_BGP")
+    return evidence.filters.verdict(session.protocol, evidence.label, "import", route)
 
 
 def _in_kernel(evidence: Evidence) -> Iterator[Step]:

@@ -169,9 +169,12 @@ def _of_sessions(sight: Sight) -> Iterator[Sample]:
     for kind in sorted({each.type for each in sight.peers}):
         for name in _STATES:
             yield "birdctl_sessions", (kind, name), tally[kind, name]
+    up = Tally[tuple[str, str]]()
     for each in sight.peers:
         if each.type == "external":
-            yield "birdctl_peer_up", (each.peer, str(each.remote_as)), each.state == "Established"
+            up[each.peer, str(each.remote_as)] |= each.state == "Established"
+    for labels, is_up in up.items():
+        yield "birdctl_peer_up", labels, is_up
     for name, count in Tally(map(word, sight.bfd)).items():
         yield "birdctl_bfd_sessions", (name,), count
 

@@ -7,18 +7,17 @@ from typing import cast
 
 from msgspec import UNSET
 
+from birdctl.observe.bfd import word
 from birdctl.observe.views import BfdWord, FamilyCounts, Peer, PeerKind
 from birdctl.routing.inventory import Inventory, SessionNames, of_protocol
 from birdctl.routing.state import BfdState, SessionState
-
-_BFD_WORDS: dict[str, BfdWord] = {"up": "up", "down": "down", "admindown": "down", "init": "init"}
 
 
 def peers(inventory: Inventory, sessions: Iterable[SessionState], bfd: Iterable[BfdState] = ()) -> tuple[Peer, ...]:
     """One view per session of BIRD, by peer's name. A session that is not in the inventory was not made by birdctl: it
     goes by its protocol's name, as an external peer.
     """
-    words = {str(each.address): _BFD_WORDS.get(each.state, "none") for each in bfd}
+    words = {str(each.address): word(each) for each in bfd}
     views = [_peer(inventory.node, each, of_protocol(inventory.sessions, each.protocol), words) for each in sessions]
     return tuple(sorted(views, key=lambda each: (each.peer, each.protocol)))
 

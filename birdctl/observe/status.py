@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from birdctl.observe.bfd import bfd_sessions
+from birdctl.observe.health import readyz
 from birdctl.observe.state import Routing, State
 from birdctl.routing.model import PeerType
 
@@ -32,13 +33,14 @@ def node_annotations(routing: Routing) -> dict[str, str]:
 
 
 def node_state(state: State, before: Mapping[str, Any], now: str) -> dict[str, Any]:
-    """`status` of the BGPNodeState; `before` is what it was, `now` the time (RFC 3339) of conditions that changed."""
+    """`status` of the BGPNodeState as a merge patch (RFC 7396): None takes back what is no longer known.
+
+    `before` is what it was, `now` the time (RFC 3339) of conditions that changed.
+    """
     times = {each["type"]: each for each in before.get("conditions", ())}
-    error = next((each.error for each in state.domains.values() if each.error), "")
-    wrong = state.routing.bird_error if state.routing else ""
     conditions = [
-        _condition("Converged", state.converged, error or "the node is what the objects say", times, now),
-        _condition("Healthy", state.healthy, wrong, times, now),
+        _condition("Converged", state.converged, _why_not_converged(state), times, now),
+        _condition("Healthy", state.healthy, readyz(state), times, now),
     ]
     return {
         **(_of_routing(state.routing) if state.routing else {}),
@@ -59,8 +61,15 @@ def _of_routing(routing: Routing) -> dict[str, Any]:
         "peers": msgspec.to_builtins(sight.peers) if sight else [],
         "bfd": msgspec.to_builtins(bfd_sessions(routing.inventory, sight.bfd)) if sight else [],
         "established": node_annotations(routing)["birdctl.io/bgp-state"],
-        "bird": bird or {},
+        "bird": bird,
     }
+
+
+def _why_not_converged(state: State) -> str:
+    if state.converged:
+        return ""
+    coming = "a change is on its way to the node" if state.synced else "the source is not read completely yet"
+    return state.last_error or coming
 
 
 def _condition(kind: str, holds: bool, message: str, before: Mapping[str, Condition], now: str) -> Condition:

@@ -41,6 +41,8 @@ class Filters:
 
     def __init__(self, text: str) -> None:
         self._sections = sections(text)
+        defines = (name.split(maxsplit=3) for name in self._sections if name.startswith("define "))
+        self._sets = {name: value for _, name, _, value in defines}
 
     def verdict(self, protocol: str, family: str, direction: str, route: Candidate) -> Verdict:
         """`family` is `ipv4` or `ipv6`, `direction` `import` or `export`."""
@@ -50,13 +52,15 @@ class Filters:
             return Verdict(accepted=None, why=f"{direction} filter of {protocol} is not birdctl's")
         for number, term in enumerate(_TERM.finditer(text), 1):
             try:
-                takes = _holds(term["condition"], route)
+                takes = self._holds(term["condition"], route)
             except ValueError:
                 return Verdict(accepted=None, why=f"term {number} of filter {name} is not birdctl's")
             if takes:
                 accepted = "accept;" in term["body"]
                 what = f" ({term['comment']})" if term["comment"] else ""
                 return Verdict(accepted=accepted, why=f"term {number}{what} of filter {name}")
+        if "\n  accept;" in text:
+            return Verdict(accepted=True, why=f"the end of filter {name}")
         return Verdict(accepted=False, why=f"no term of filter {name} takes it")
 
     def _filter_of(self, protocol: str, family: str, direction: str) -> str:
@@ -66,18 +70,15 @@ class Filters:
         statements = channel[family].block or () if family in channel else ()
         return next((each.words[2] for each in statements if each.words[:2] == (direction, "filter")), "")
 
+    def _holds(self, condition: str, route: Candidate) -> bool:
+        """Raises ValueError for a condition that birdctl does not write."""
+        return all(self._any_holds(part, route) for part in condition.split(" && "))
 
-def _holds(condition: str, route: Candidate) -> bool:
-    """Raises ValueError for a condition that birdctl does not write."""
-    return all(_any_holds(part, route) for part in condition.split(" && "))
-
-
-def _any_holds(part: str, route: Candidate) -> bool:
-    if part == "true":
-        return True
-    if part.startswith("net ~ ["):
-        return any(_matches(pattern, route.prefix) for pattern in _PATTERN.finditer(part))
-    return any(_is(alternative, route) for alternative in part.strip("()").split(" || "))
+    def _any_holds(self, part: str, route: Candidate) -> bool:
+        if part.startswith("net ~ "):
+            members = part.removeprefix("net ~ ")
+            return any(_matches(each, route.prefix) for each in _PATTERN.finditer(self._sets.get(members, members)))
+        return any(_is(alternative, route) for alternative in part.strip("()").split(" || "))
 
 
 def _is(alternative: str, route: Candidate) -> bool:

@@ -14,12 +14,13 @@ from queue import Empty
 from typing import TYPE_CHECKING, Any, Literal
 
 from birdctl.cluster.source import Source
-from birdctl.errors import BackendError, Unavailable
+from birdctl.errors import Unavailable
 from birdctl.observe.counters import Counters
 from birdctl.observe.sight import Sight
 from birdctl.observe.state import State, document
 from birdctl.reconcile.inbox import Call, Inbox, Request
 from birdctl.reconcile.loop import Loop
+from birdctl.reconcile.plan import together
 from birdctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -131,15 +132,13 @@ class Agent:
         return document(self.state)
 
     def plan(self, timeout: float) -> Mapping[str, Any]:
-        """The plan of the moment. Raises what compiling it raises."""
-        if self._routing is None:
-            raise BackendError("there is no plan without routing: --run-router is off")
-        return self._ask("plan", timeout, self._routing)[0]
+        """The plan of the moment in its forms, or why there is none."""
+        return together(self._ask("plan", timeout))
 
-    def _ask(self, what: Literal["sync", "plan"], timeout: float, *loops: Loop[Any]) -> list[Mapping[str, Any]]:
+    def _ask(self, what: Literal["sync", "plan"], timeout: float) -> list[Mapping[str, Any]]:
         until = time.monotonic() + timeout
-        requests = [Request(what, until) for _ in loops or self._loops]
-        for loop, request in zip(loops or self._loops, requests, strict=True):
+        requests = [Request(what, until) for _ in self._loops]
+        for loop, request in zip(self._loops, requests, strict=True):
             loop.request(request)
         try:
             return [each.reply.get(timeout=max(0.0, until - time.monotonic()) + 1.0) for each in requests]

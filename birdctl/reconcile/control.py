@@ -1,8 +1,8 @@
 """The agent's own socket, `<runtime-dir>/agent.sock`: one line of JSON in, one line of JSON out, then the end.
 
 Requests: `{"request": "status"}`, `{"request": "sync", "timeout": SECONDS}`, `{"request": "plan"}`,
-`{"request": "policies"}`. A reply is what was asked for, or `{"error": TEXT}`. Only root reaches the socket (mode
-0600): no further authentication.
+`{"request": "policies"}`. A reply is what was asked for (a plan in both forms: `{"text": TEXT, "document": PLAN}`), or
+`{"error": TEXT}`. Only root reaches the socket (mode 0600): no further authentication.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def ask(runtime_dir: Path, request: str, *, timeout: float = 5.0) -> dict[str, A
         except TimeoutError:
             raise Unavailable(f"the agent did not answer {request!r} within {timeout:g} s") from None
         except (OSError, msgspec.DecodeError) as error:
-            raise Unavailable(f"no agent answers on {path} ({error}); is `birdctl agent` running?") from None
+            reason = getattr(error, "strerror", None) or error
+            raise Unavailable(f"no agent answers on {path} ({reason}); is `birdctl agent` running?") from None
     if "error" in reply:
         raise BackendError(str(reply["error"]))
     return reply

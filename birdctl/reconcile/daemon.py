@@ -55,6 +55,7 @@ class _Daemon:
         self._load = load
         self._files = _signature(settings)
         self._started = time.monotonic()
+        self._frozen = False
         self._settled = False
         self._counters = Counters()
         inboxes = {name: Inbox(types) for name, types in domains(settings).items()}
@@ -88,9 +89,11 @@ class _Daemon:
     def _after_turn(self, state: State) -> None:
         if _signature(self._settings) != self._files:
             self._reload()
+        if not self._frozen and state.last_sync:
+            self._frozen = True
+            gc.freeze()  # what the first pass made stays: never look at it again
         if not self._settled and (state.ready or time.monotonic() - self._started > SETTLING_SECONDS):
             self._settled = True
-            gc.freeze()
             gc.enable()
             threading.Thread(target=self._settle, name="start", daemon=True).start()
         if self._publisher:

@@ -95,18 +95,18 @@ def exceeded_limits(config: BirdConfig) -> list[str]:
 
 
 def _exported(channel: Channel, filters: dict[str, Filter], originated: tuple[Originated, ...]) -> int:
-    terms = filters[channel.export_filter].terms if channel.export_filter in filters else ()
+    chosen = filters.get(channel.export_filter)
     return sum(
-        _accepts(terms, each.name, prefix)
+        chosen is not None and _accepts(chosen, each.name, prefix)
         for each in originated
         if each.family is channel.family
         for prefix in each.prefixes
     )
 
 
-def _accepts(terms: tuple[Term, ...], protocol: str, prefix: Prefix) -> bool:
+def _accepts(chosen: Filter, protocol: str, prefix: Prefix) -> bool:
     """A filter's verdict on a static route of this node: the first term that takes it decides."""
-    return next((term.accept for term in terms if _takes(term, protocol, prefix)), False)
+    return next((term.accept for term in chosen.terms if _takes(term, protocol, prefix)), chosen.accept_rest)
 
 
 def _takes(term: Term, protocol: str, prefix: Prefix) -> bool:

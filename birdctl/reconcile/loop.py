@@ -219,15 +219,18 @@ class Loop(ABC, Generic[P]):
         )
 
     def _failed(self, error: BirdctlError) -> None:
-        """A refusal waits for a change; everything else is tried again."""
         refused = isinstance(error, UnsafePlan)
         self._passes.results["refused" if refused else "failed"] += 1
-        self._due = time.monotonic() + (self._resync_period if refused else self._backoff.next())
+        self._due = time.monotonic() + self._pause(error)
         if str(error) != self.state.error:
             log.error("%s", error)
         if not refused:
             self._forget()
         self._note(error=str(error), refused=refused)
+
+    def _pause(self, error: BirdctlError) -> float:
+        """Seconds until the next try. A refusal waits for a change; everything else is tried again."""
+        return self._resync_period if isinstance(error, UnsafePlan) else self._backoff.next()
 
     @property
     def _resync_period(self) -> float:

@@ -43,6 +43,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return max(1, sum(map(len, parts)))
 
     @property
+    def touches_sessions(self) -> bool:
+        return self.impact is not None and any(each.effect is not Effect.NOTHING for each in self.impact.sessions)
+
+    @property
     def interrupted(self) -> frozenset[str]:
         """Protocols whose session goes down."""
         return self.impact.interrupted if self.impact else frozenset()
@@ -88,6 +92,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             "refusals": list(self.refusals),
         }
 
+    def forms(self) -> dict[str, Any]:
+        """Both of them, as the agent sends them."""
+        return {"text": self.text(), "document": self.document()}
+
     @property
     def _affected(self) -> list[SessionImpact]:
         everything = (*self.impact.sessions, *self.impact.others) if self.impact else ()
@@ -114,7 +122,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         for (effect, causes), names in groups.items():
             because = f" ({'; '.join(causes)})" if causes else ""
             yield f"{effect}: {_some(names, _NAMED)}{because}"
-        yield f"{self.impact.summary.get(Effect.NOTHING, 0)} sessions unaffected"
+        yield f"unaffected: {self.impact.summary.get(Effect.NOTHING, 0)} of {len(self.impact.sessions)} sessions"
         for word, prefixes in (
             ("announced", self.impact.added),
             ("withdrawn", self.impact.withdrawn),
@@ -122,6 +130,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         ):
             if prefixes:
                 yield f"{word}: {_some([str(each.prefix) for each in prefixes], _NAMED if short else _LISTED)}"
+
+
+def together(plans: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The forms of the node's domains as one: routing's document has that of the policies in it. Or the first error."""
+    if failed := next((each for each in plans if "error" in each), None):
+        return failed
+    first, *others = (each["document"] for each in plans)
+    whole = {**first, "changes": first["changes"] or others[0]["changes"], "policies": others[0]} if others else first
+    return {"text": "\n".join(each["text"] for each in plans), "document": whole}
 
 
 def _prefixes(prefixes: Iterable[OriginatedPrefix]) -> list[dict[str, str]]:

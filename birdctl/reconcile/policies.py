@@ -101,7 +101,7 @@ class PolicyReconciler:
 
     def plan(self, prepared: PreparedPolicies, node: str) -> Mapping[str, Any]:
         """What carrying it out would change. Raises BackendError."""
-        return make_policy_plan(node, self.backend.read(), prepared.desired, prepared.problems).document()
+        return make_policy_plan(node, self.backend.read(), prepared.desired, prepared.problems).forms()
 
     def close(self) -> None:
         if "backend" in self.__dict__:

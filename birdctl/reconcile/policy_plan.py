@@ -69,6 +69,10 @@ class PolicyPlan(msgspec.Struct, frozen=True, kw_only=True):
             "problems": [str(problem) for problem in self.problems],
         }
 
+    def forms(self) -> dict[str, Any]:
+        """Both of them, as the agent sends them."""
+        return {"text": self.text(), "document": self.document()}
+
     def _details(self) -> Iterator[str]:
         for word, names in (
             ("enforced from now on", self.policies.added),

@@ -24,6 +24,9 @@ from birdctl.routing.render import Rendered, render
 from birdctl.routing.state import BirdStatus
 from birdctl.settings import Settings
 
+PROBATION_SECONDS = 1.0
+"""How long sessions are watched that a change touches and that should stay up. Updates are on their way meanwhile."""
+
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """A plan and what it takes to carry it out. `recheck_at`: when time alone changes the intent (seconds, epoch)."""
@@ -85,7 +88,8 @@ class Reconciler:
         if not force:
             plan.check()
         losses = None if force else plan.interrupted
-        commit = self.backend.commit(prepared.rendered, prepared.inventory, expected_losses=losses)
+        probation = PROBATION_SECONDS if plan.impact and plan.impact.touched else 0.0
+        commit = self.backend.commit(prepared.rendered, prepared.inventory, expected_losses=losses, probation=probation)
         rollback.forget(self._settings.runtime_dir)
         return Result(plan=plan, commit=commit)
 

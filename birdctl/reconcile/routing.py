@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
+from birdctl.errors import BirdctlError, Undone
 from birdctl.observe.counters import Counters
 from birdctl.observe.sight import Sight, see
 from birdctl.observe.state import Routing
@@ -25,6 +28,7 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 ABSENT_LOOK_SECONDS = (0.02, 0.5)
+UNDONE_SECONDS = (60.0, 3600.0)
 SIGHT_SECONDS = 30.0
 CURIOUS_SECONDS = 30.0
 RECENT_SECONDS = 2.0
@@ -47,6 +51,7 @@ class RoutingLoop(Loop[Routing]):
         self._reconciler = Reconciler(settings, self._cluster)
         self._watch = BirdWatch(settings.bird_socket)
         self._absence = Backoff(*ABSENT_LOOK_SECONDS)
+        self._rest = Backoff(*UNDONE_SECONDS)
         self._seen: Look | None = None
         self._next_look = 0.0
         self._see_at = 0.0
@@ -70,7 +75,7 @@ class RoutingLoop(Loop[Routing]):
         self._note(quorum=settings.ready_sessions / 100)
 
     def _plan(self) -> Mapping[str, Any]:
-        return self._reconciler.prepare().plan.document()
+        return self._reconciler.prepare().plan.forms()
 
     def _filenos(self) -> list[int]:
         return self._watch.filenos()  # BIRD sends nothing unasked: readable, it has closed the connection
@@ -149,10 +154,6 @@ class RoutingLoop(Loop[Routing]):
             if protocol in sessions and sessions[protocol].type is PeerType.EXTERNAL:
                 self._counters.flaps[sessions[protocol].peer] += 1
 
-    def _pass(self) -> None:
-        super()._pass()
-        self._next_look = 0.0
-
     def _reconcile(self, started: float) -> None:
         prepared = self._reconciler.prepare()
         plan = prepared.plan
@@ -163,9 +164,19 @@ class RoutingLoop(Loop[Routing]):
             log.info("%s", plan.summary())
         if plan.changes or self.state.last_sync is None:
             self._carry_out(prepared)
-        if plan.changes:
+        self._seen = self._seen and replace(self._seen, digest=plan.desired)
+        if plan.touches_sessions:
             self._be_curious()
+        self._rest.reset()
         self._succeeded(started, changed=plan.changes, running=plan.desired, inventory=prepared.inventory)
+
+    def _failed(self, error: BirdctlError) -> None:
+        super()._failed(error)
+        self._next_look = 0.0
+
+    def _pause(self, error: BirdctlError) -> float:
+        """What cost sessions rests longer than what merely failed: trying again would cost them again."""
+        return self._rest.next() if isinstance(error, Undone) else super()._pause(error)
 
     def _carry_out(self, prepared: Prepared) -> None:
         result = self._reconciler.carry_out(prepared)

@@ -5,6 +5,7 @@ Each source's module is loaded only when it is the one: the API server's client 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from birdctl.cluster.clusterpolicy import ClusterNetworkPolicy
 from birdctl.cluster.objects import EndpointSlice, Namespace, NetworkPolicy, Node, Object, Pod, Secret, Service
 from birdctl.cluster.source import Source
 from birdctl.cluster.store import Cluster
+from birdctl.errors import Unavailable
 from birdctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,6 +45,11 @@ def _types(settings: Settings) -> tuple[type[Object], ...]:
     return tuple(dict.fromkeys(chain.from_iterable(domains(settings).values())))
 
 
+def is_known(settings: Settings) -> bool:
+    """Whether the settings name a source, or this is a pod, which knows its API server."""
+    return bool(settings.manifests or settings.kubeconfig or "KUBERNETES_SERVICE_HOST" in os.environ)
+
+
 def open_source(settings: Settings) -> tuple[Source, ApiClient | None]:
     """The live source, not yet started, and the API server it reads, if it does.
 
@@ -52,20 +59,29 @@ def open_source(settings: Settings) -> tuple[Source, ApiClient | None]:
         from birdctl.cluster.folder import FolderSource  # noqa: PLC0415 - only the source in use is paid for
 
         return FolderSource(settings.manifests), None
-    from birdctl.cluster.apiclient import ApiClient  # noqa: PLC0415
+    client = _connect(settings)
     from birdctl.cluster.apiserver import ApiServerSource  # noqa: PLC0415
 
-    client = ApiClient.connect(settings.kubeconfig)
     return ApiServerSource(client, settings.node, _types(settings), settings.namespace), client
 
 
 def load(settings: Settings) -> Cluster:
-    """The cluster as it is now, read once. Raises Unavailable when the source is not there."""
+    """The cluster as it is now, read once. Raises Unavailable when the source is not there, or not known."""
     if settings.manifests:
         from birdctl.cluster.folder import load_folder  # noqa: PLC0415 - only the source in use is paid for
 
         return load_folder(settings.manifests)
-    from birdctl.cluster.apiclient import ApiClient  # noqa: PLC0415
+    client = _connect(settings)
     from birdctl.cluster.apiserver import load_cluster  # noqa: PLC0415
 
-    return load_cluster(ApiClient.connect(settings.kubeconfig), settings.node, _types(settings), settings.namespace)
+    return load_cluster(client, settings.node, _types(settings), settings.namespace)
+
+
+def _connect(settings: Settings) -> ApiClient:
+    if not is_known(settings):
+        raise Unavailable(
+            "no source of objects: give --manifests DIR or --kubeconfig FILE (a pod knows its API server)"
+        )
+    from birdctl.cluster.apiclient import ApiClient  # noqa: PLC0415
+
+    return ApiClient.connect(settings.kubeconfig)

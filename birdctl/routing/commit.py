@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from birdctl.addresses import Prefix
-from birdctl.errors import BackendError, NotConverged, Unavailable, UnsafePlan
+from birdctl.errors import BackendError, NotConverged, Unavailable, Undone, UnsafePlan
 from birdctl.routing import inventory as inventories
 from birdctl.routing import readback, readback_routes
 from birdctl.routing.bird import BirdSocket
@@ -47,6 +47,14 @@ class CommitResult:
     digest: str
     changed: bool
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """Protocols whose session may go down (None: any), and how long the others are watched (seconds)."""
+
+    losses: Collection[str] | None
+    probation: float
 
 
 class BirdBackend:
@@ -85,10 +93,14 @@ class BirdBackend:
         prefix: Prefix | None = None,
         protocol: str | None = None,
         exported_to: str | None = None,
+        filtered: bool = False,
     ) -> tuple[RouteState, ...]:
-        """Routes of all tables or of one; of one prefix; that a protocol brought; that a session was really sent."""
+        """Routes of all tables or of one; of one prefix; that a protocol brought; that a session was really sent.
+
+        `filtered`: instead those that import filters rejected and BIRD keeps.
+        """
         words = (
-            "show route all",
+            "show route all filtered" if filtered else "show route all",
             str(prefix) if prefix else "",
             f"table {_symbol(table)}" if table else "",
             f"protocol {_symbol(protocol)}" if protocol else "",
@@ -129,27 +141,34 @@ class BirdBackend:
         if to is None:
             raise BackendError("there is no earlier configuration to go back to")
         text, inventory = self._files.entry(to)
-        return self._commit(text, inventory, None)
+        return self._commit(text, inventory, _Watch(None, 0.0))
 
     def commit(
-        self, rendered: Rendered, inventory: Inventory, *, expected_losses: Collection[str] | None = ()
+        self,
+        rendered: Rendered,
+        inventory: Inventory,
+        *,
+        expected_losses: Collection[str] | None = (),
+        probation: float = 0.0,
     ) -> CommitResult:
         """Makes BIRD run `rendered`, or leaves it as it was and raises.
 
-        `expected_losses` are the protocols whose session may go down; None: any. Raises BackendError when BIRD
-        refuses the text or another session is lost, UnsafePlan when these are sessions of a configuration that is
-        not ours, NotConverged when something else runs in the end, Unavailable also while somebody else commits.
+        `expected_losses` are the protocols whose session may go down; None: any. The others are watched for
+        `probation` seconds: a limit that is exceeded ends a session only once its routes were read again.
+        Raises BackendError when BIRD refuses the text, Undone when another session is lost, UnsafePlan when these are
+        sessions of a configuration that is not ours, NotConverged when something else runs in the end, Unavailable
+        also while somebody else commits.
         """
-        return self._commit(rendered.text, inventory, expected_losses)
+        return self._commit(rendered.text, inventory, _Watch(expected_losses, probation))
 
-    def _commit(self, text: str, inventory: Inventory, expected_losses: Collection[str] | None) -> CommitResult:
+    def _commit(self, text: str, inventory: Inventory, watch: _Watch) -> CommitResult:
         started = time.monotonic()
         with self._alone(), BirdSocket(self._socket, restrict=False) as bird:
             running = self._settle(bird)
             self._files.promote(running)
             if running != inventory.digest:
                 self._files.stage(text, inventory)
-                self._switch(bird, running, text, inventory.digest, expected_losses)
+                self._switch(bird, running, text, inventory.digest, watch)
             elif not self._files.holds(text, inventory):
                 self._files.stage(text, inventory)
             self._files.promote(inventory.digest)
@@ -180,14 +199,12 @@ class BirdBackend:
             running = _digest(bird)
         return running
 
-    def _switch(
-        self, bird: BirdSocket, previous: str | None, text: str, digest: str, expected_losses: Collection[str] | None
-    ) -> None:
+    def _switch(self, bird: BirdSocket, previous: str | None, text: str, digest: str, watch: _Watch) -> None:
         candidate = self._files.candidate
         check = bird.request(f'configure check "{candidate}"', allow=(_FAILED,))
         if check.failed:
             raise BackendError(f"BIRD refused the configuration: {refusal(check.lines[-1].text, text)}")
-        needed = _needed(_established(bird), expected_losses)
+        needed = _needed(_established(bird), watch.losses)
         if needed and previous is None:
             raise UnsafePlan(
                 f"BIRD runs somebody else's configuration with {_sessions(needed)} up (--force takes over)"
@@ -197,14 +214,16 @@ class BirdBackend:
         self._over(bird)
         if (running := _digest(bird)) != digest:
             raise NotConverged(f"BIRD runs {running or 'a configuration of somebody else'} instead of {digest}")
-        if lost := self._lost(bird, needed):
+        if lost := self._lost(bird, needed, watch.probation):
             self._undo(bird, previous)
-            raise BackendError(f"undone: the configuration cost {_sessions(lost)}")
+            raise Undone(f"undone: the configuration cost {_sessions(lost)}")
         if bird.request("configure confirm").code != _CONFIRMED:
             raise NotConverged(f"BIRD undid {digest} before it was confirmed")
 
-    def _lost(self, bird: BirdSocket, needed: frozenset[str]) -> frozenset[str]:
-        """Those of `needed` that are down, after they had time to come back."""
+    def _lost(self, bird: BirdSocket, needed: frozenset[str], probation: float) -> frozenset[str]:
+        """Those of `needed` that are down or go down on probation, after they had time to come back."""
+        if needed and probation:
+            _poll(lambda: not needed <= _established(bird), probation)
         if _poll(lambda: needed <= _established(bird), min(_PATIENCE, self._timeout / 2)):
             return frozenset()
         return needed - _established(bird)

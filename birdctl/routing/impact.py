@@ -69,6 +69,12 @@ class Impact:
         return frozenset(each.protocol for each in self.sessions if each.effect in down)
 
     @property
+    def touched(self) -> frozenset[str]:
+        """Sessions that stay up although something of theirs changes."""
+        gone = (Effect.RESTART, Effect.NEW, Effect.REMOVED)
+        return frozenset(each.protocol for each in self.sessions if each.causes and each.effect not in gone)
+
+    @property
     def summary(self) -> Mapping[Effect, int]:
         """How many sessions meet each effect."""
         return Counter(each.effect for each in self.sessions)
@@ -115,7 +121,7 @@ _BGP = dict.fromkeys(
     ),
     Effect.RESTART,
 )
-_BGP |= dict.fromkeys(("description", "bfd", "import limit", "export limit"), Effect.NOTHING)
+_BGP |= dict.fromkeys(("description", "bfd", "import keep filtered", "import limit", "export limit"), Effect.NOTHING)
 _BGP |= {"import": Effect.RELOAD_IN, "export": Effect.RELOAD_OUT, "next hop self": Effect.RELOAD_OUT}
 
 _RULES: Mapping[str, Rules] = {
@@ -129,6 +135,7 @@ _RULES: Mapping[str, Rules] = {
 }
 # BIRD 2.0.12 only sends everything again, still with the old next hop: that one comes into force with the next restart.
 _BGP_BEFORE_2_17 = _BGP | {"next hop address": Effect.RELOAD_OUT}
+_BGP_3 = _BGP | {"import keep filtered": Effect.RESTART}
 _OTHER_TYPES = ("kernel", "pipe", "direct", "device", "bfd")
 _CHANNELS = ("ipv4", "ipv6")
 _SYMBOLS = ("filter", "function", "define")
@@ -140,7 +147,8 @@ _Change = tuple[Effect, str]
 
 def _rules(version: tuple[int, ...]) -> Mapping[str, Rules]:
     """What changed statements do, by type of protocol."""
-    return _RULES if version >= (2, 17) else {**_RULES, "bgp": _BGP_BEFORE_2_17}
+    bgp = _BGP_3 if version >= (3,) else _BGP if version >= (2, 17) else _BGP_BEFORE_2_17
+    return {**_RULES, "bgp": bgp}
 
 
 class _Config:
@@ -251,12 +259,34 @@ def _key(rules: Rules, statement: Statement) -> str:
 
 
 def _cause(key: str, old: Statement | None, new: Statement | None) -> str:
-    before, after = (str(each or "").removeprefix(key).strip() for each in (old, new))
-    if key == "password" or before == after:
-        before = after = ""
-    if old and new:
-        return f"{key} {before} -> {after}" if before else f"{key} changed"
-    return " ".join(word for word in (key, before, after, "added" if new else "removed") if word)
+    texts = ("", "") if key == "password" else (str(each or "").removeprefix(key) for each in (old, new))
+    before, after = _difference(*(text.split() for text in texts))
+    if before and after:
+        return f"{key} {before} -> {after}"
+    if old and new and not before and not after:
+        return f"{key} changed"
+    return " ".join(filter(None, (key, before or after, "removed" if before or not new else "added")))
+
+
+def _difference(old: list[str], new: list[str]) -> tuple[str, str]:
+    """Both without the words that they share at either end; a word before a changed value stays: `as 1`, `2`."""
+    start = _shared(old, new)
+    end = _shared(old[start:][::-1], new[start:][::-1])
+    left, right = old[start : len(old) - end], new[start : len(new) - end]
+    label = [word for word in old[:start][-1:] if word.isalpha()]
+    if left:
+        left = label + left
+    elif right:
+        right = label + right
+    return " ".join(left), " ".join(right)
+
+
+def _shared(old: list[str], new: list[str]) -> int:
+    """How many words they have in common at the beginning."""
+    return next(
+        (index for index, (one, other) in enumerate(zip(old, new, strict=False)) if one != other),
+        min(len(old), len(new)),
+    )
 
 
 def _combined(effects: Iterable[Effect]) -> Effect:

@@ -75,7 +75,8 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 
 class Channel(msgspec.Struct, frozen=True, kw_only=True):
     """One family of a session. `next_hop_address`: what routes of this node carry when the session itself runs over the
-    other family (None: the session's local address). `extended_next_hop`: RFC 8950.
+    other family (None: the session's local address). `extended_next_hop`: RFC 8950. `keep_filtered`: BIRD keeps
+    the routes that the import filter rejects, and counts them.
     """
 
     family: Family
@@ -85,6 +86,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     next_hop_address: Address | None = None
     add_paths: AddPaths = AddPaths.OFF
     extended_next_hop: bool = False
+    keep_filtered: bool = False
     import_limit: Limit | None = None
     export_limit: Limit | None = None
 
@@ -171,7 +173,7 @@ class Term(msgspec.Struct, frozen=True, kw_only=True):
 
     `protocols`: the route comes from one of these originating protocols; `sources`: BIRD route sources
     (RTS_BGP, RTS_DEVICE, RTS_INHERIT); `prefixes`: it matches the set, which is the PrefixSet called `prefix_set`
-    where that is given. No condition: always.
+    where that is given. At least one condition is.
     """
 
     accept: bool
@@ -184,11 +186,12 @@ class Term(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """A named BIRD filter of one family; a route that no term takes is rejected."""
+    """A named BIRD filter of one family; a route that no term takes is rejected, unless `accept_rest`."""
 
     name: str
     family: Family
     terms: tuple[Term, ...]
+    accept_rest: bool = False
     origin: str = ""
 
 

@@ -159,7 +159,7 @@ def condition(term: Term) -> str:
         _one_of("source", list(term.sources)),
         f"net ~ {term.prefix_set or prefixes(term.prefixes)}" if term.prefixes else "",
     ]
-    return " && ".join(filter(None, conditions)) or "true"
+    return " && ".join(filter(None, conditions))
 
 
 def _one_of(attribute: str, values: list[str]) -> str:

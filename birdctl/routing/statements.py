@@ -7,8 +7,9 @@ no escapes, `#` starts a comment, and braces inside brackets belong to a prefix 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 _TOKEN = re.compile(r'#[^\n]*|"[^"]*"|\[[^\]]*\]|[{};]|[^\s{};"#\[]+')
 _OUTER = re.compile(r'#[^\n]*|"[^"]*"|\[[^\]]*\]|[{};]')
@@ -25,7 +26,8 @@ class Statement:
         return " ".join(self.words)
 
 
-def sections(text: str) -> dict[str, str]:
+@lru_cache(maxsize=2)  # what is a candidate now is what runs at the next change
+def sections(text: str) -> Mapping[str, str]:
     """The text of every outermost statement, by what stands before its block (`protocol bgp node_n2`) or semicolon.
 
     Cheap: nothing inside a block is looked at. Raises ValueError when its braces do not match.

@@ -1,6 +1,6 @@
 #!/bin/sh
 # demo.sh up | down | run COMMAND...
-# Brings this scenario up from a copy in build/demo, shows what birdctl does (tour.sh), and leaves the lab up.
+# Brings this scenario up as the lab `demo`, from a copy in build/demo, shows what birdctl does (tour.sh), and leaves the lab up.
 # As root it runs on this machine; as another user on a machine of its own (machine.py), so nothing here is touched.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -18,6 +18,7 @@ up() {
     down > /dev/null
     mkdir -p "$work"
     cp -a "$root/containerlab" "$work/"
+    sed -i 's/^name: .*/name: demo/' "$LAB"
     cd "$root"
     if [ "$(id -u)" = 0 ]; then
         sh "$here/tour.sh" .venv/bin/

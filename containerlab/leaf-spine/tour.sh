@@ -15,7 +15,7 @@ show() {
 }
 node1() { show birdctl lab exec "$LAB" node1 -- "$@"; }
 spine() { show birdctl lab exec "$LAB" spine -- "$@"; }
-settle() { birdctl wait --for "$1" --lab leaf-spine $nodes; }
+settle() { birdctl wait --for "$1" --lab demo $nodes; }
 apply() { show cp "$folder/$1/bgp.yaml" "$folder/manifests/bgp.yaml"; }
 
 # A client outside asks the pod on node1 until $1 answers in a row are right; says how long that took.
@@ -37,10 +37,10 @@ settle established
 birdctl lab exec "$LAB" client -- curl -s -o /dev/null --retry 10 --retry-delay 1 --retry-all-errors http://10.244.1.2/
 
 step "2. The agent on each node read the manifests and configured BIRD: a session with each ToR"
-show birdctl show peers --lab leaf-spine $nodes
+show birdctl show peers --lab demo $nodes
 
 step "3. Routes: everything has two next hops, in BIRD and in the kernel"
-show birdctl show routes --lab leaf-spine --node node1
+show birdctl show routes --lab demo --node node1
 node1 ip route show 198.51.100.0/24
 
 step "4. The client, outside the cluster, reaches the pod on node1"
@@ -50,7 +50,7 @@ spine ip route show 10.244.1.0/24
 step "5. The link from node1 to tor1 is cut: BFD notices, traffic moves to tor2"
 node1 ip link set eth1 down
 ask 20
-show birdctl show peers --lab leaf-spine --node node1
+show birdctl show peers --lab demo --node node1
 spine ip route show 10.244.1.0/24
 note "and back"
 node1 ip link set eth1 up
@@ -60,20 +60,22 @@ step "6. A change: tor2 is to be the longer way in. First the plan, then the cha
 show diff "$folder/manifests/bgp.yaml" "$folder/changes/prefer-tor1/bgp.yaml" || true
 node1 birdctl plan --manifests /changes/prefer-tor1
 apply changes/prefer-tor1
-show birdctl wait --for converged --lab leaf-spine $nodes
+show birdctl wait --for converged --lab demo $nodes
 spine ip route show 10.244.1.0/24
 
 step "7. A bad change: both peers are gone from the manifests. Every agent refuses"
 apply changes/no-peers
-birdctl wait --for converged --timeout 1s --lab leaf-spine --node node1 2> /dev/null || true
-show birdctl show status --lab leaf-spine $nodes
+birdctl wait --for converged --timeout 1s --lab demo --node node1 2> /dev/null || true
+show birdctl show status --lab demo $nodes
 
 step "8. A worse one, which only shows once it runs: a prefix limit that ends the session with tor1"
 note "BIRD runs it on probation; the session does not come back, so BIRD goes back to what ran before"
 apply changes/tight-limit
-birdctl wait --for converged --timeout 1s --lab leaf-spine --node node1 2> /dev/null || true
-until birdctl show status --lab leaf-spine --node node1 | grep -q undone; do :; done
-show birdctl show status --lab leaf-spine --node node1
+birdctl wait --for converged --timeout 1s --lab demo --node node1 2> /dev/null || true
+for _ in $(seq 60); do
+    if birdctl show status --lab demo --node node1 | grep -q undone; then break; fi
+done
+show birdctl show status --lab demo --node node1
 apply changes/prefer-tor1
 settle established
 ask 5
@@ -84,10 +86,10 @@ node1 birdctl history
 step "The lab is up. Try, from the folder of the project:"
 cat <<END
   LAB=${LAB#"$PWD"/}
-  ${1}birdctl show routes --lab leaf-spine
+  ${1}birdctl show routes --lab demo
   ${1}birdctl lab exec \$LAB node1 -- birdctl explain route 198.51.100.0/24
   ${1}birdctl lab exec \$LAB tor2 -- ip link set rack down
-  ${1}birdctl show peers --lab leaf-spine --failed
+  ${1}birdctl show peers --lab demo --failed
   ${1}birdctl lab exec \$LAB node1 -- birdctl rollback --to 1
 and \`make demo-down\`, which removes all of it.
 END

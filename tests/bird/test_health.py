@@ -89,6 +89,20 @@ def test_a_session_that_comes_back_in_time_is_not_lost(connected: BirdBackend) -
     assert up(connected) == {"to_peer"}
 
 
+def test_a_session_that_its_new_limit_ends_on_probation_undoes_the_commit(connected: BirdBackend, peer: Bird) -> None:
+    """BIRD counts the routes again only after the reconfiguration, when the peer has sent them once more."""
+    routes = prefix("pods4", "10.2.0.0/24", "10.2.1.0/24", "10.2.2.0/24")
+    peer.config.write_text(PEER + session("to_us", "10.0.0.2", "10.0.0.1") + routes)
+    peer.request("configure")
+    eventually(lambda: len(connected.routes(protocol="to_peer")) == 3)
+    limited = TO_PEER.replace("import all;", "import limit 2 action disable; import where true;")
+
+    with pytest.raises(BackendError, match=r"undone: the configuration cost 1 session \(to_peer\)"):
+        connected.commit(rendered("two", limited), inventory("two"), probation=2.0)
+
+    assert connected.status().digest == "one"
+
+
 def test_an_announced_loss_is_no_loss(connected: BirdBackend) -> None:
     connected.commit(rendered("two"), inventory("two"), expected_losses={"to_peer"})
     assert connected.status().digest == "two"

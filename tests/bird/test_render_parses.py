@@ -67,7 +67,8 @@ def patterns(draw: st.DrawFn, family: Family) -> PrefixPattern:
 
 
 def terms(family: Family) -> st.SearchStrategy[Term]:
-    return st.builds(
+    """Each with a condition at least."""
+    found = st.builds(
         Term,
         accept=st.booleans(),
         protocols=st.lists(st.sampled_from([f"pods{family.digit}", "services_web4"]), max_size=2).map(tuple),
@@ -76,6 +77,7 @@ def terms(family: Family) -> st.SearchStrategy[Term]:
         attributes=attributes,
         comment=texts,
     )
+    return found.filter(lambda term: term.protocols or term.sources or term.prefixes)
 
 
 def channels(family: Family) -> st.SearchStrategy[Any]:
@@ -86,6 +88,7 @@ def channels(family: Family) -> st.SearchStrategy[Any]:
         next_hop_address=st.none() | st.just(ip_address("10.0.0.1" if family is Family.IPV4 else "fd00::1")),
         add_paths=st.sampled_from(AddPaths),
         extended_next_hop=st.booleans(),
+        keep_filtered=st.booleans(),
         import_limit=limits,
         export_limit=limits,
     )
@@ -117,7 +120,8 @@ def configs(draw: st.DrawFn) -> BirdConfig:
     mesh = replace(mesh, reflector_client=client, cluster_id="1.2.3.4" if client else None)
     config = node_config(1, (0,), mesh, external)
     filters = [
-        replace(each, terms=draw(st.lists(terms(each.family), max_size=3).map(tuple))) for each in config.filters
+        replace(each, terms=draw(st.lists(terms(each.family), max_size=3).map(tuple)), accept_rest=draw(st.booleans()))
+        for each in config.filters
     ]
     services = originated("services_web4", Family.IPV4, "10.96.0.1/32", origin=draw(texts))
     return replace(config, filters=tuple(filters), originated=(*config.originated, services))

@@ -51,7 +51,7 @@ protocol bgp n1 {{
 
 
 def n1_config(version: tuple[int, ...]) -> BirdConfig:
-    limited = channel(Family.IPV4, "tor1", import_limit=Limit(prefixes=50, action="block"))
+    limited = channel(Family.IPV4, "tor1", keep_filtered=True, import_limit=Limit(prefixes=50, action="block"))
     sessions = (
         mesh_session(1, 2),
         external_session("tor1", "10.9.0.9", 65001, bfd=Bfd(multiplier=20), channels=(limited,)),
@@ -138,7 +138,7 @@ def test_peers_as_a_table(scene: Scene) -> None:
     assert scene.rows("show", "peers") == [
         "NODE PEER ADDRESS AS TYPE STATE UPTIME RECV SENT BFD",
         "n1 n2 10.0.0.2 64512 mesh Established AGE 2 3 -",
-        "n1 tor1 10.9.0.9 65001 external Established AGE 1 2 up",
+        "n1 tor1 10.9.0.9 65001 external Established AGE 2 2 up",
         "n1 tor2 10.9.0.8 65002 external Connect - 0 0 -",
     ]
 
@@ -150,7 +150,7 @@ def test_peers_wide_have_a_row_for_each_family(scene: Scene) -> None:
     assert found == [
         ("n2", "1", "2", "64512", "ipv4", "0", "-", "90", "10.0.0.2"),
         ("n2", "1", "1", "64512", "ipv6", "0", "-", "90", "10.0.0.2"),
-        ("tor1", "1", "2", "64512", "ipv4", "0", "50", "90", "10.9.0.9"),
+        ("tor1", "2", "2", "64512", "ipv4", "1", "50", "90", "10.9.0.9"),
         ("tor2", "0", "0", "64512", "ipv4", "0", "-", "-", "-"),
     ]
 
@@ -173,7 +173,7 @@ def test_peers_as_json(scene: Scene) -> None:
         "holdTimeSeconds": 90,
         "routerId": "10.9.0.9",
         "bfd": "up",
-        "families": {"ipv4": {"received": 1, "filtered": 0, "accepted": 1, "advertised": 2, "limit": 50}},
+        "families": {"ipv4": {"received": 2, "filtered": 1, "accepted": 1, "advertised": 2, "limit": 50}},
     }
 
 
@@ -365,7 +365,7 @@ def test_a_learned_route_is_explained(scene: Scene) -> None:
 def test_a_refused_route_is_explained_by_the_filter_s_verdict(scene: Scene) -> None:
     lines = explained(scene, REFUSED)
     assert lines[1] == "BIRD | no | has no route for exactly this prefix"
-    assert "tor1 | no | would not be believed: no term of filter tor1_in4 takes it" in lines
+    assert "tor1 | no | announces it, which is rejected: no term of filter tor1_in4 takes it" in lines
     assert "n2 | no | does not announce it" in lines
     assert "kernel | no | no route: BIRD has none" in lines
 

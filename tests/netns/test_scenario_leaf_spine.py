@@ -77,6 +77,8 @@ def test_traffic_goes_on_when_a_tor_loses_its_uplink(lab: Lab) -> None:
     lab.run("tor1", "ip", "link", "set", "eth1", "down")
     for node in NODES:
         eventually(lambda: lab.kernel(node).get(CLIENTS) == {"10.1.2.1"})  # noqa: B023 - called here
+    for node in NODES:
+        eventually(lambda: lab.kernel("spine")[PODS[node]] == {"10.0.2.2"})  # noqa: B023 - called here
     assert all(lab.fetch("client", pod(node), pod=False) == node for node in NODES)
     lab.run("tor1", "ip", "link", "set", "eth1", "up")
     eventually(lambda: lab.kernel("node1").get(CLIENTS) == {"10.1.1.1", "10.1.2.1"}, timeout=20)
@@ -101,6 +103,7 @@ def test_a_change_that_costs_a_session_once_it_runs_is_undone(lab: Lab) -> None:
     before = lab.kernel("node1")[CLIENTS]
     change(lab, "tight-limit")
     eventually(lambda: "undone" in status(lab), timeout=20)
+    eventually(lambda: lab.uptimes("node1").get("tor1", 0) > 2, timeout=20)  # it is not tried again at once
     change(lab, "prefer-tor1")
     eventually(lambda: lab.kernel("node1").get(CLIENTS) == before, timeout=20)
 

@@ -115,6 +115,7 @@ def gather(place: Place, wanted: Prefix, *, is_address: bool) -> Evidence:
         states=states,
         routes=tuple(route for route in table if route.prefix == prefix),
         covering=covering,
+        rejected=frozenset(route.protocol for route in bird.routes(prefix=prefix, filtered=True)),
         sent=frozenset(protocol for protocol in carrying if bird.routes(prefix=prefix, exported_to=protocol)),
         kernel=kernel.routes(place.netns),
         filters=Filters(bird.running_text() or ""),
@@ -130,10 +131,10 @@ def _longest(table: Iterable[RouteState], wanted: Prefix) -> tuple[RouteState, .
 
 def _objects(settings: Settings, wanted: Prefix) -> Iterator[Step]:
     """Who has the prefix according to the source, if one is named."""
-    if not (settings.manifests or settings.kubeconfig or "KUBERNETES_SERVICE_HOST" in os.environ):
-        return
     from birdctl.reconcile import sources  # noqa: PLC0415 - only who reads objects pays for them
 
+    if not sources.is_known(settings):
+        return
     try:
         owners = list(_owners(settings, sources.load(settings), wanted))
     except BirdctlError as error:

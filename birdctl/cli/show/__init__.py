@@ -72,9 +72,8 @@ def gather(args: argparse.Namespace, reader: Reader[T]) -> tuple[list[T], list[s
     """The items, and one line for each node whose answer is missing or partial. Raises BirdctlError without any."""
     settings = Settings.load(args, os.environ)
     if args.lab:
-        found = places.of_lab(args.lab, settings.runtime_dir)
-        ours = [place for place in found if place.has_birdctl or not reader.only_ours]
-        items, failures = _ask(places.named(ours, args.nodes), reader.node)
+        found = places.of_lab(args.lab, settings.runtime_dir, only_ours=reader.only_ours)
+        items, failures = _ask(places.named(found, args.nodes), reader.node)
     elif _is_local(args, settings):
         items, failures = list(reader.node(places.local(settings))), []
     else:
@@ -87,7 +86,7 @@ def _is_local(args: argparse.Namespace, settings: Settings) -> bool:
     place = places.local(settings)
     if args.all_nodes or hasattr(args, "kubeconfig") or set(args.nodes) - {place.node}:
         return False
-    return place.has_bird or place.has_birdctl or not settings.kubeconfig
+    return place.has_bird or place.has_agent or not settings.kubeconfig
 
 
 def _ask(found: tuple[Place, ...], read: Callable[[Place], Iterable[T]]) -> tuple[list[T], list[str]]:

@@ -18,6 +18,7 @@ from birdctl.cli.tables import Column
 from birdctl.errors import BirdctlError
 from birdctl.observe.sessions import sessions
 from birdctl.observe.views import NodeSummary, SessionCount
+from birdctl.reconcile import sources
 from birdctl.routing.model import BirdConfig, PeerType
 from birdctl.settings import Settings
 
@@ -59,8 +60,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     settings = Settings.load(args, os.environ)
-    named = settings.manifests or settings.kubeconfig or "KUBERNETES_SERVICE_HOST" in os.environ
-    args.all_nodes = args.all_nodes or bool(named)
+    args.all_nodes = args.all_nodes or sources.is_known(settings)
     return show.run(args, VIEW, show.Reader(read, of_source, only_ours=True))
 
 
@@ -102,7 +102,6 @@ def _count(place: Place) -> SessionCount:
 def of_source(settings: Settings) -> list[NodeSummary]:
     """Every node as the objects have it. Raises Unavailable when their source is not there."""
     from birdctl.cluster.objects import Node  # noqa: PLC0415 - only who reads objects pays for them
-    from birdctl.reconcile import sources  # noqa: PLC0415
 
     cluster, here = sources.load(settings), places.local(settings)
     found = cluster.objects(Node)

@@ -57,14 +57,13 @@ def between_nodes(each: Family, guards: Guards) -> tuple[Filter, Filter]:
         *_reject(_rejected(each, guards), "customimportreject", _rejected_name(each)),
         *_reject(_of(each, _inside(guards.own)), "own pod CIDRs"),
         *_reject(_of(each, _inside(guards.services)), "service ranges"),
-        Term(accept=True),
     )
     terms_out = (
         Term(accept=True, protocols=(pods_protocol(each),), comment="own pod CIDRs"),
         Term(accept=True, sources=("RTS_BGP",), comment="learned from external peers"),
     )
     return (
-        Filter(name=f"mesh_in{digit(each)}", family=each, terms=terms_in, origin="From other nodes"),
+        Filter(name=f"mesh_in{digit(each)}", family=each, terms=terms_in, accept_rest=True, origin="From other nodes"),
         Filter(name=f"mesh_out{digit(each)}", family=each, terms=terms_out, origin="To other nodes"),
     )
 

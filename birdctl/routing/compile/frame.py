@@ -25,7 +25,7 @@ from birdctl.routing.model import Attributes, Filter, Originated, PrefixSet, Ses
 from birdctl.routing.options import RoutingOptions
 
 
-class Unusable(Exception):  # noqa: N818 - a reason, not an error of the program
+class Unusable(Exception):
     """The node cannot be configured at all; nothing may be torn down for that."""
 
     def __init__(self, *problems: InputError) -> None:

@@ -194,6 +194,7 @@ def _channel(each: Family, peer: Peer, own: NodeFacts, session_family: Family) -
         next_hop_address=own.addresses[each] if foreign and not on_link else None,
         add_paths=peer.add_paths,
         extended_next_hop=foreign and on_link,
+        keep_filtered=True,
         import_limit=peer.import_limit,
         export_limit=peer.export_limit,
     )

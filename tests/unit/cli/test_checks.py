@@ -42,6 +42,10 @@ def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "proc"
 
 
+GLOBAL = "fd000000000000000000000000000001 02 40 00 80     eth0"
+LINK_LOCAL = "fe800000000000000000000000000001 02 40 20 80     eth0"
+
+
 def put(proc: Path, name: str, value: str) -> None:
     """A file of /proc, or a sysctl by its dotted name."""
     path = proc / name if "/" in name else proc.joinpath("sys", *name.split("."))
@@ -78,6 +82,7 @@ def test_ipv6_is_wanted_unless_switched_off_here(proc: Path, value: str | None, 
     if value:
         put(proc, "net.ipv6.conf.all.disable_ipv6", value)
     assert checks.ipv6().result == result
+    put(proc, "net/if_inet6", GLOBAL)
     families = {check.check for check in checks.kernel(Settings(enable_ipv6=False))}
     assert not {"IPv6", "IPv6 forwarding", "IPv6 multipath"} & families
 
@@ -130,3 +135,9 @@ def test_a_missing_bird_and_agent_are_said_with_the_fix(tmp_path: Path) -> None:
     (agent,) = checks.agent(settings)
     assert (bird.result, agent.result) == ("error", "warning")
     assert str(tmp_path / "bird.ctl") in (bird.fix or "")
+
+
+@pytest.mark.parametrize(("addresses", "asked"), [(LINK_LOCAL, False), (f"{LINK_LOCAL}\n{GLOBAL}", True)])
+def test_ipv6_need_not_be_forwarded_where_nothing_has_an_address_of_it(proc: Path, addresses: str, asked: bool) -> None:
+    put(proc, "net/if_inet6", addresses)
+    assert ("IPv6 forwarding" in {check.check for check in checks.kernel(Settings())}) is asked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -51,7 +52,7 @@ def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     nodes = tuple(
         places.Place(node=name, runtime_dir=tmp_path, bird_socket=tmp_path, bird_config=tmp_path) for name in "abc"
     )
-    monkeypatch.setattr(places, "of_lab", lambda name, runtime_dir: nodes)  # noqa: ARG005
+    monkeypatch.setattr(places, "of_lab", lambda name, runtime_dir, only_ours: nodes)  # noqa: ARG005
 
 
 def read(place: places.Place) -> list[Peer]:
@@ -85,6 +86,28 @@ def test_nodes_of_a_lab_can_be_chosen(capsys: pytest.CaptureFixture[str]) -> Non
 def test_an_unknown_lab_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BirdctlError, match=r"^lab x: is not up; there are none$"):
         places.of_lab("x", tmp_path)
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """The runtime directory of a lab `x`: birdctl is about to run in a, a BIRD alone runs in b, c is a mere host."""
+    home = tmp_path / "lab" / "x"
+    (home / "a" / "run" / "birdctl").mkdir(parents=True)
+    (home / "b" / "run" / "bird").mkdir(parents=True)
+    (home / "b" / "run" / "bird" / "bird.ctl").touch()
+    (home / "lab.json").write_text(json.dumps({"file": "x.clab.yml", "nodes": ["a", "b", "c"]}))
+    return tmp_path
+
+
+@pytest.mark.parametrize(("only_ours", "names"), [(False, "ab"), (True, "a")])
+def test_a_lab_s_routers_are_shown_and_not_waited_for(mixed: Path, only_ours: bool, names: str) -> None:
+    assert "".join(place.node for place in places.of_lab("x", mixed, only_ours=only_ours)) == names
+
+
+def test_a_lab_without_birdctl_has_nothing_to_wait_for(mixed: Path) -> None:
+    shutil.rmtree(mixed / "lab" / "x" / "a")
+    with pytest.raises(BirdctlError, match=r"^lab x: none of its 3 nodes runs birdctl$"):
+        places.of_lab("x", mixed, only_ours=True)
 
 
 def test_without_labs_the_list_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -122,9 +122,16 @@ def test_outside_of_a_cluster_and_without_a_kubeconfig_it_is_unavailable():
     code = CONNECT.replace("client = ", "from birdctl.errors import Unavailable\ntry:\n  ").replace(
         "spent = ", "except Unavailable as error:\n  print(json.dumps({'error': str(error)})); sys.exit()\nspent = "
     )
-    assert connect(code=code) == {"error": "in-cluster configuration: Service host/port is not set."}
+    assert connect(code=code) == {"error": "no API server is known: give --kubeconfig FILE (only a pod knows its own)"}
 
 
 def test_a_kubeconfig_that_is_not_there_is_unavailable(tmp_path: Path):
-    with pytest.raises(Unavailable, match="nowhere"):
+    with pytest.raises(Unavailable, match=r"nowhere: No such file or directory$"):
         ApiClient.connect(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("text", ["a word", "clusters: 5", "{}", "a: [", "- x"])
+def test_what_is_no_kubeconfig_is_unavailable_in_one_line(text: str, tmp_path: Path):
+    (tmp_path / "config").write_text(text)
+    with pytest.raises(Unavailable, match=r"^kubeconfig [^\n]*/config: [^\n]+$"):
+        ApiClient.connect(tmp_path / "config")

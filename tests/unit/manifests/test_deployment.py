@@ -12,7 +12,7 @@ from birdctl import __version__
 from birdctl.cli import parser as parsers
 from birdctl.cli.commands import COMMANDS
 from birdctl.cluster.apiserver import NAMESPACE
-from birdctl.reconcile.sources import TYPES
+from birdctl.reconcile.sources import POLICIES, ROUTING
 from birdctl.settings import Settings
 from tests.kube import ROOT, manifests
 
@@ -85,7 +85,7 @@ def test_only_bird_has_capabilities_and_only_the_agent_has_a_token():
 def test_the_rights_to_read_are_those_for_what_the_agent_watches():
     rules = BY_KIND["ClusterRole"]["rules"]
     watched = {resource for rule in rules if "watch" in rule["verbs"] for resource in rule["resources"]}
-    assert watched == {type_.plural for type_ in TYPES} - {"secrets"}
+    assert watched == {type_.plural for type_ in (*ROUTING, *POLICIES)} - {"secrets"}
 
 
 def test_no_right_is_a_wildcard():

@@ -40,11 +40,8 @@ def route(protocol: str, prefix: Any = FROM_TOR, **values: Any) -> RouteState:
     return RouteState(prefix=prefix, protocol=protocol, **{"best": True, "next_hops": (hop("10.9.0.9"),), **values})
 
 
-def steps(
-    prefix: Any, *routes: RouteState, up: tuple[str, ...] = UP, **values: Any
-) -> dict[str, tuple[bool | None, str]]:
-    """What is said, by subject."""
-    evidence = {
+def evidence(prefix: Any, *routes: RouteState, up: tuple[str, ...] = UP, **values: Any) -> Evidence:
+    found = {
         "prefix": prefix,
         "inventory": from_config(CONFIG, RENDERED.digest),
         "states": tuple(
@@ -53,12 +50,18 @@ def steps(
         ),
         "routes": routes,
         "covering": (),
+        "rejected": frozenset(),
         "sent": frozenset(),
         "kernel": (),
         "filters": Filters(RENDERED.text),
         **values,
     }
-    return {step.subject: (step.holds, step.text) for step in explain(Evidence(**evidence))}
+    return Evidence(**found)
+
+
+def steps(prefix: Any, *routes: RouteState, **values: Any) -> dict[str, tuple[bool | None, str]]:
+    """What is said, by subject."""
+    return {step.subject: (step.holds, step.text) for step in explain(evidence(prefix, *routes, **values))}
 
 
 def test_a_route_in_order_is_in_bird_in_the_kernel_and_at_the_peers() -> None:
@@ -90,6 +93,27 @@ def test_a_peer_would_not_be_believed() -> None:
     assert found["tor1"] == (False, "would not be believed: no term of filter tor1_in4 takes it")
 
 
+def test_the_term_that_rejected_a_route_is_named() -> None:
+    found = steps(ip_network("203.0.113.0/24"), rejected=frozenset({"peer_tor1"}))
+    assert found["tor1"] == (False, "announces it, which is rejected: no term of filter tor1_in4 takes it")
+    assert found["n2,n3,n4"] == (False, "does not announce it")
+
+
+def test_a_route_that_one_peer_brought_and_another_in_vain() -> None:
+    found = list(explain(evidence(FROM_TOR, route("node_n2"), rejected=frozenset({"peer_tor1"}))))
+    assert [(step.subject, step.holds, step.text.partition(",")[0]) for step in found[:2]] == [
+        ("BIRD", True, "learned it from n2 (mesh)"),
+        ("tor1", False, "announces it"),
+    ]
+
+
+def test_an_import_limit_rejects_what_the_filter_accepts() -> None:
+    found = steps(FROM_TOR, rejected=frozenset({"peer_tor1"}))
+    assert found["tor1"][1] == (
+        "announces it, which is rejected: term 1 of filter tor1_in4 accepts it, but the import limit is reached"
+    )
+
+
 def test_nobody_may_bring_the_node_its_own_pods() -> None:
     found = steps(ip_network("10.1.1.128/25"))
     assert found["n2,n3,n4"][1] == "would not be believed: term 1 (pods of this node) of filter mesh_in4"
@@ -97,8 +121,8 @@ def test_nobody_may_bring_the_node_its_own_pods() -> None:
 
 def test_a_covering_route_is_named() -> None:
     covering = (route("peer_tor1", ip_network("198.51.0.0/16")),)
-    evidence = steps(FROM_TOR, covering=covering)
-    assert evidence["BIRD"] == (None, "uses 198.51.0.0/16 for its addresses, from peer_tor1")
+    found = steps(FROM_TOR, covering=covering)
+    assert found["BIRD"] == (None, "uses 198.51.0.0/16 for its addresses, from peer_tor1")
 
 
 def test_an_unreachable_next_hop() -> None:
@@ -121,6 +145,7 @@ def test_somebody_else_s_kernel_route_is_in_the_way() -> None:
                 states=(),
                 routes=(route("peer_tor1"),),
                 covering=(),
+                rejected=frozenset(),
                 sent=frozenset(),
                 kernel=kernel,
                 filters=Filters(RENDERED.text),

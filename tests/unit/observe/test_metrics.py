@@ -56,6 +56,11 @@ def test_an_external_peer_has_series_of_its_own() -> None:
     assert found['birdctl_peer_up{asn="65001",peer="tor2"}'] == 0
 
 
+def test_an_unnumbered_peer_with_two_neighbours_is_up_once() -> None:
+    found = scrape(sight(peer("tor1", "external"), peer("tor1", "external", "Active")))
+    assert found['birdctl_peer_up{asn="65001",peer="tor1"}'] == 1
+
+
 def test_without_bird_the_agents_own_metrics_remain() -> None:
     found = scrape(None)
     assert found["birdctl_bird_up"] == 0

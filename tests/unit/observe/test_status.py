@@ -56,6 +56,11 @@ def state(uptime: int = 5, received: int = 1, tor: str = "Active") -> State:
     return State(node="a", routing=routing)
 
 
+def changed(**changes: Any) -> State:
+    """`state()` with another routing."""
+    return State(node="a", routing=replace(state().routing, **changes))
+
+
 def test_the_node_is_annotated_with_its_asn_its_peers_asns_and_how_many_are_up() -> None:
     assert node_annotations(state().routing) == {
         "birdctl.io/asn": "64512",
@@ -85,6 +90,23 @@ def test_a_condition_keeps_its_time_until_it_turns() -> None:
     assert conditions["Converged"]["lastTransitionTime"] == NOW
     assert conditions["Converged"]["message"] == "BIRD refused"
     assert conditions["Healthy"]["lastTransitionTime"] == EARLIER
+
+
+def test_conditions_say_why_they_do_not_hold() -> None:
+    def messages(state: State) -> list[str]:
+        return [each["message"] for each in node_state(state, {}, NOW)["conditions"]]
+
+    assert messages(changed(last_sync=1.0)) == ["", "0 of 2 sessions carry their routes"]
+    assert messages(changed(dirty=True, last_sync=1.0))[0] == "a change is on its way to the node"
+    assert messages(changed(synced=False)) == [
+        "the source is not read completely yet",
+        "waiting for the first complete sync",
+    ]
+    assert messages(changed(running=None, bird_error="BIRD died", sight=None)) == ["BIRD died", "BIRD died"]
+
+
+def test_what_is_not_known_of_a_bird_that_is_gone_is_taken_back() -> None:
+    assert node_state(changed(sight=None), {}, NOW)["bird"] is None
 
 
 @pytest.mark.parametrize(

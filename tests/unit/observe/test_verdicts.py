@@ -9,21 +9,21 @@ from msgspec.structs import replace
 
 from birdctl.addresses import Family
 from birdctl.observe.verdicts import Candidate, Filters
-from birdctl.routing.model import Attributes, Term
+from birdctl.routing.model import Attributes, BirdConfig, PrefixSet, Term
 from birdctl.routing.render import render
-from tests.configs import external_session, node_config, pattern, peer_filters
+from tests.configs import external_session, mesh_session, node_config, pattern, peer_filters
 
 
-def filters(*terms: Term) -> Filters:
-    """Those of a node whose export filter for tor1 has these terms."""
+def node(*terms: Term) -> BirdConfig:
+    """One whose export filter for tor1 has these terms."""
     imports, exports = peer_filters("tor1", Family.IPV4)
     own = (imports, replace(exports, terms=terms))
-    return Filters(render(node_config(1, (2, 17, 5), external_session("tor1", "10.9.0.9", 65001), filters=own)).text)
+    return node_config(1, (2, 17, 5), external_session("tor1", "10.9.0.9", 65001), filters=own)
 
 
 def verdict(prefix: str, *terms: Term, protocol: str = "pods4", source: str = "RTS_STATIC") -> tuple[bool | None, str]:
     route = Candidate(prefix=ip_network(prefix), protocol=protocol, source=source)
-    found = filters(*terms).verdict("peer_tor1", "ipv4", "export", route)
+    found = Filters(render(node(*terms)).text).verdict("peer_tor1", "ipv4", "export", route)
     return found.accepted, found.why
 
 
@@ -50,7 +50,6 @@ LEARNED_TEN = Term(accept=True, sources=("RTS_BGP", "RTS_DEVICE"), prefixes=(TEN
         (("10.1.0.0/16", "x", "RTS_BGP"), (PODS, LEARNED_TEN), True, "term 2 of filter tor1_out4"),
         (("10.1.0.0/16", "x", "RTS_STATIC"), (PODS, LEARNED_TEN), False, "no term of filter tor1_out4 takes it"),
         (("11.1.0.0/16", "x", "RTS_BGP"), (PODS, LEARNED_TEN), False, "no term of filter tor1_out4 takes it"),
-        (("11.1.0.0/16", "pods4", "RTS_STATIC"), (Term(accept=False), PODS), False, "term 1 of filter tor1_out4"),
         (("11.1.0.0/16", "pods4", "RTS_STATIC"), (), False, "no term of filter tor1_out4 takes it"),
     ],
 )
@@ -59,6 +58,24 @@ def test_the_first_term_whose_conditions_all_hold_decides(
 ) -> None:
     prefix, protocol, source = route
     assert verdict(prefix, *terms, protocol=protocol, source=source) == (accepted, why)
+
+
+def test_a_set_that_filters_share_is_looked_up() -> None:
+    term = replace(REJECT_TEN, prefix_set="guarded4")
+    guarded = PrefixSet(name="guarded4", family=Family.IPV4, patterns=(TEN,), comment="Guarded")
+    known = Filters(render(replace(node(term, PODS), prefix_sets=(guarded,))).text)
+    route = Candidate(prefix=ip_network("10.1.0.0/16"), protocol="pods4")
+    assert known.verdict("peer_tor1", "ipv4", "export", route).why == "term 1 (pods of others) of filter tor1_out4"
+
+
+def test_what_no_term_takes_meets_the_filter_s_end() -> None:
+    known = Filters(render(node_config(1, (2, 17, 5), mesh_session(1, 2))).text)
+    route = Candidate(prefix=ip_network("10.9.0.0/16"))
+    found = [known.verdict("node_n2", "ipv4", direction, route) for direction in ("import", "export")]
+    assert [(each.accepted, each.why) for each in found] == [
+        (True, "the end of filter mesh_in4"),
+        (False, "no term of filter mesh_out4 takes it"),
+    ]
 
 
 def test_a_pattern_may_begin_above_its_prefix() -> None:

@@ -118,23 +118,25 @@ HOST = PrefixPattern(prefix=parse_prefix("10.1.0.0/24"), min_length=32, max_leng
 
 
 @pytest.mark.parametrize(
-    ("terms", "sent"),
+    ("terms", "accept_rest", "sent"),
     [
-        ((), 0),
-        ((Term(accept=True),), 2),
-        ((Term(accept=True, protocols=("pods4",)),), 2),
-        ((Term(accept=True, protocols=("services4",)),), 0),
-        ((Term(accept=True, sources=("RTS_BGP",)),), 0),
-        ((Term(accept=True, sources=("RTS_STATIC",)),), 2),
-        ((Term(accept=True, prefixes=(POD,)),), 1),
-        ((Term(accept=True, prefixes=(HOST,)),), 0),
-        ((Term(accept=False, prefixes=(POD,)), Term(accept=True)), 1),
-        ((Term(accept=False, protocols=("pods4",)), Term(accept=True)), 0),
+        ((), False, 0),
+        ((), True, 2),
+        ((Term(accept=True, protocols=("pods4",)),), False, 2),
+        ((Term(accept=True, protocols=("services4",)),), False, 0),
+        ((Term(accept=True, sources=("RTS_BGP",)),), False, 0),
+        ((Term(accept=True, sources=("RTS_STATIC",)),), False, 2),
+        ((Term(accept=True, prefixes=(POD,)),), False, 1),
+        ((Term(accept=True, prefixes=(HOST,)),), False, 0),
+        ((Term(accept=False, prefixes=(POD,)),), True, 1),
+        ((Term(accept=False, protocols=("pods4",)),), True, 0),
     ],
 )
-def test_the_first_term_that_takes_a_prefix_decides_whether_it_is_sent(terms: tuple[Term, ...], sent: int) -> None:
+def test_the_first_term_that_takes_a_prefix_decides_whether_it_is_sent(
+    terms: tuple[Term, ...], accept_rest: bool, sent: int
+) -> None:
     desired = config("e1", "10.1.0.0/24 192.0.2.7/32", Limit(prefixes=0, action="block"))
-    filters = (Filter(name="out4", family=Family.IPV4, terms=terms),)
+    filters = (Filter(name="out4", family=Family.IPV4, terms=terms, accept_rest=accept_rest),)
     found = guards.exceeded_limits(replace(desired, filters=filters))
     assert [each.split()[4] for each in found] == ([str(sent)] if sent else [])
 

@@ -45,7 +45,7 @@ def test_sessions_that_meet_the_same_for_the_same_reason_share_a_line() -> None:
         "a: old -> new",
         "  restart: tor1, tor2 (hold time 90 -> 9)",
         "  removed: node_c",
-        "  1 sessions unaffected",
+        "  unaffected: 1 of 4 sessions",
     ]
 
 
@@ -57,7 +57,7 @@ def test_prefixes_that_come_and_go_are_listed() -> None:
 def test_the_log_gets_one_short_line() -> None:
     many = " ".join(f"10.0.{number}.0/24" for number in range(30))
     summary = plan(session("node_b", Effect.NEW), prefixes=many).summary()
-    assert summary.startswith("new: b; 0 sessions unaffected; announced: 10.0.0.0/24, ")
+    assert summary.startswith("new: b; unaffected: 0 of 1 sessions; announced: 10.0.0.0/24, ")
     assert summary.endswith(" and 22 more")
     assert "\n" not in summary
 

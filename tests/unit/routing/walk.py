@@ -13,7 +13,7 @@ def verdict(chain: Filter, prefix: str, *, protocol: str = "", source: str = "RT
     for term in chain.terms:
         if _holds(term, parse_prefix(prefix), protocol, source):
             return term.attributes if term.accept else None
-    return None
+    return Attributes() if chain.accept_rest else None
 
 
 def imports(result: Compiled, peer: str, prefix: str) -> bool:

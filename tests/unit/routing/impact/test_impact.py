@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from birdctl.routing.impact import Effect, impact
-from birdctl.routing.model import Timers
+from birdctl.routing.model import Bfd, Timers
 from birdctl.routing.render import render
 from birdctl.secret import Secret
 from tests.changes import CHANGES, Change, services, subject, two_classes
@@ -43,6 +44,25 @@ def test_causes_say_what_changed_from_what_to_what() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("options", "causes"),
+    [
+        ({"local_asn": 64999}, ("local as 64512 -> 64999",)),
+        ({"remote_asn": 64999}, ("neighbor as 64512 -> 64999",)),
+        ({"port": 1790}, ("neighbor port 179 -> 1790",)),
+        ({"address": ip_address("10.0.0.7")}, ("neighbor 10.0.0.2 -> 10.0.0.7",)),
+        ({"local_address": None}, ("local 10.0.0.1 removed",)),
+        ({"bfd": Bfd()}, ("bfd added",)),
+        ({"passive": True}, ("passive off -> on",)),
+    ],
+)
+def test_a_cause_leaves_out_what_stays_so_that_like_sessions_share_it(
+    options: dict[str, Any], causes: tuple[str, ...]
+) -> None:
+    start = subject(VERSION)
+    assert impact(render(start).text, render(with_session(start, **options)).text, VERSION).sessions[0].causes == causes
+
+
 @pytest.mark.parametrize(("old", "new", "cause"), [("", "b", "added"), ("a", "b", "changed"), ("a", "", "removed")])
 def test_passwords_are_compared_and_never_shown(old: str, new: str, cause: str) -> None:
     texts = [
@@ -66,6 +86,13 @@ def test_bird_before_2_17_takes_a_new_next_hop_with_the_next_restart_only() -> N
     texts = (render(start).text, render(with_channel(start, next_hop_address=ip_address("10.0.0.99"))).text)
     assert impact(*texts, (2, 0, 12)).sessions[0].effect is Effect.RELOAD_OUT
     assert impact(*texts, (2, 17, 5)).sessions[0].effect is Effect.RESTART
+
+
+def test_bird_3_restarts_a_session_to_keep_what_it_rejects() -> None:
+    start = subject((3, 1, 7))
+    texts = (render(start).text, render(with_channel(start, keep_filtered=True)).text)
+    assert impact(*texts, (2, 17, 5)).sessions[0].effect is Effect.NOTHING
+    assert impact(*texts, (3, 1, 7)).sessions[0].effect is Effect.RESTART
 
 
 def test_an_unknown_running_configuration_makes_everything_new() -> None:

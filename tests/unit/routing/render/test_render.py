@@ -69,7 +69,7 @@ def everything(version: tuple[int, ...]) -> BirdConfig:
             import_limit=Limit(prefixes=1000, action="block"),
             export_limit=Limit(prefixes=100, action="warn"),
         ),
-        channel(Family.IPV6, "tor1", next_hop_address=ip_address("fd00::1")),
+        channel(Family.IPV6, "tor1", next_hop_address=ip_address("fd00::1"), keep_filtered=True),
     )
     tor = external_session(
         "tor1",

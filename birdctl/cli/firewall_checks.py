@@ -146,9 +146,8 @@ def bridges_with_ports() -> tuple[str, ...]:
 def services() -> Iterator[Check]:
     """IPVS, if it serves anything here."""
     table = checks.PROC / "net/ip_vs"
-    if not table.exists() or not any(
-        line.startswith(("TCP", "UDP", "SCTP", "FWM")) for line in table.read_text().splitlines()
-    ):
+    lines = table.read_text().splitlines() if table.exists() else []
+    if not any(line.startswith(("TCP", "UDP", "SCTP", "FWM")) for line in lines):
         return
     if sysctl("net.ipv4.vs.conntrack") == "1":
         yield ok("IPVS", "its connections are tracked")

@@ -75,14 +75,15 @@ def _files(
         if compiled.usable:
             yield "bird.conf", render(compiled.config, settings.bird_templates).text
     if settings.run_firewall:
-        from birdctl.policies import ipset_text, iptables_text  # noqa: PLC0415 - only who has policies pays for them
-        from birdctl.policies.compile import PolicyCompiler  # noqa: PLC0415
+        from birdctl.policies.compile import PolicyCompiler  # noqa: PLC0415 - only who has policies pays for it
+        from birdctl.policies.ipset_text import sets_text  # noqa: PLC0415
+        from birdctl.policies.iptables_text import table_text  # noqa: PLC0415
 
         policies = PolicyCompiler(node, settings.policies()).compile(cluster)
         problems += policies.problems
-        yield "ipset", ipset_text.sets_text(policies.state.sets)
+        yield "ipset", sets_text(policies.state.sets)
         for family, table in policies.state.tables.items():
-            yield "iptables" if family is Family.IPV4 else "ip6tables", iptables_text.table_text(table)
+            yield "iptables" if family is Family.IPV4 else "ip6tables", table_text(table)
 
 
 def _chosen(files: Mapping[str, str], name: str | None) -> str:

@@ -80,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
     if any(each.agrees is False for each in found):
         raise NotConverged(
             "the rules in the kernel disagree with the objects; see `birdctl show status` and `birdctl plan`"
+            " (asked with the agent's own settings?)"
         )
     failures = [step.text for each in found for step in each.steps if step.text.startswith("cannot be read")]
     show.report(dict.fromkeys(failures))

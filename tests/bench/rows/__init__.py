@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.bench.report import Row
-from tests.bench.rows import change, commit, idle, mesh, policies, restart, show
+from tests.bench.rows import change, commit, idle, mesh, policies, policies_traffic, restart, show
 
 ROWS: tuple[Row, ...] = (
     mesh.JOIN,
@@ -22,4 +22,6 @@ ROWS: tuple[Row, ...] = (
     policies.KERNEL,
     policies.MEMORY,
     policies.SCALE,
+    policies_traffic.CONNECTION,
+    policies_traffic.PACKET,
 )

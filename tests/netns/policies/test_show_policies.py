@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
 import pytest
 
+from birdctl.cli.places import Place
+from birdctl.cli.show.policies import read
 from birdctl.policies.iptables import Mode
 from tests.netns.policies.scene import Scene, scene
 
@@ -12,6 +19,30 @@ from tests.netns.policies.scene import Scene, scene
 def node(request, tmp_path_factory):
     with scene(tmp_path_factory.mktemp("scene"), request.param) as found:
         yield found
+
+
+@pytest.fixture
+def lab_node(tmp_path):
+    """A node of a lab as far as its network namespace, with a policy's chain."""
+    name = f"birdctl-{os.getpid()}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        for words in (
+            "-N BIRDCTL-IN",
+            '-A BIRDCTL-IN -m comment --comment "birdctl:0123 allow NetworkPolicy a/b" -j RETURN',
+        ):
+            command = ["ip", "netns", "exec", name, "iptables-nft", *shlex.split(words)]
+            subprocess.run(command, check=True)
+        yield Place(node="n7", runtime_dir=tmp_path, bird_socket=tmp_path, bird_config=tmp_path, netns=name)
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
+def test_the_nodes_of_a_lab_are_read_in_their_own_namespaces(lab_node: Place) -> None:
+    here = Path("/proc/thread-self/ns/net").readlink()
+    (found,) = read(lab_node)
+    assert (found.node, found.namespace, found.name, found.types, found.rules) == ("n7", "a", "b", ("Ingress",), 1)
+    assert Path("/proc/thread-self/ns/net").readlink() == here
 
 
 def items(node: Scene, *flags: str, code: int = 0):

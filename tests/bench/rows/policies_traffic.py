@@ -1,0 +1,99 @@
+"""What policies cost the kernel for each connection and packet, against a node that has conntrack and no policies.
+
+All nodes are there at once and take turns in random order, so that whatever slows the machine slows all of them; a
+figure is the median of the rounds' own ratios. The program's own CPU time is no part of it.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from birdctl.policies.iptables import Mode
+from tests.bench.forwarding import Forwarding, pinned
+from tests.bench.policy_objects import Size
+from tests.bench.report import Measured, Row
+
+_SIZES = {"A": Size(), "B": Size(local=250, policies=1_000)}
+_ROUNDS = 31
+_CONNECTIONS, _PACKETS = 500, 3_000
+_NOTHING = "nothing"
+
+Cost = Callable[[Forwarding], tuple[float, float]]
+"""CPU seconds of one connection or packet, and how many of them are the program's own."""
+
+
+@contextmanager
+def _nodes() -> Iterator[dict[str, Forwarding]]:
+    """By what they have: nothing, conntrack alone, or policies too, in each mode of iptables."""
+    made: dict[str, Forwarding] = {}
+
+    def make(name: str, size: Size) -> Forwarding:
+        made[name] = Forwarding(f"f{len(made)}", size)
+        return made[name]
+
+    try:
+        make(_NOTHING, _SIZES["A"])
+        for mode in Mode:
+            make(f"conntrack {mode}", _SIZES["A"]).track_connections(mode)
+            for name, size in _SIZES.items():
+                make(f"{name} {mode}", size).enforce(mode)
+        yield made
+    finally:
+        for node in made.values():
+            node.close()
+
+
+def _measure(cost: Cost) -> Measured:
+    every: defaultdict[str, list[float]] = defaultdict(list)
+    own: list[float] = []
+    with _nodes() as nodes, pinned():
+        for _round in range(_ROUNDS + 1):
+            for name in random.sample(sorted(nodes), len(nodes)):
+                seconds, program = cost(nodes[name])
+                every[name].append(seconds)
+                own.append(program)
+    kernel = {name: [each - statistics.mean(own) for each in seconds[1:]] for name, seconds in every.items()}
+    names = [f"{name} {mode}" for name in _SIZES for mode in Mode]
+    alone = {name: _ratio(kernel[name], kernel[f"conntrack {name.split()[1]}"]) for name in names}
+    bare = [_ratio(kernel[name], kernel[_NOTHING]) for name in names]
+    shown = ", ".join(f"{name} {ratio:.2f}" for name, ratio in alone.items())
+    return Measured(
+        value=max(alone.values()),
+        shown=f"{shown} (against no conntrack {min(bare):.2f}-{max(bare):.2f})",
+        samples={**kernel, "the program's own": own},
+    )
+
+
+def _ratio(seconds: list[float], base: list[float]) -> float:
+    return statistics.median(one / other for one, other in zip(seconds, base, strict=True))
+
+
+def _connections(_: Path) -> Measured:
+    return _measure(lambda node: node.connection_cost(_CONNECTIONS))
+
+
+def _packets(_: Path) -> Measured:
+    return _measure(lambda node: node.packet_cost(_PACKETS))
+
+
+CONNECTION = Row(
+    name="policies-connection",
+    what="kernel CPU per new TCP connection, against conntrack alone, at A (as above) and B (250 pods, 1,000 policies)",
+    peer="1.33-1.41, 1.8-2.0 (its layout rebuilt)",
+    goal=1.05,
+    goal_shown="<= 1.05 at both",
+    measure=_connections,
+)
+PACKET = Row(
+    name="policies-packet",
+    what="kernel CPU per established packet, against conntrack alone, at A and B",
+    peer="2.4-3.0, 6.6-8.4 (its layout rebuilt)",
+    goal=1.5,
+    goal_shown="<= 1.5 at both",
+    measure=_packets,
+)

@@ -133,6 +133,7 @@ class PolicyLoop(Loop[Policies]):
     def _adopt(self, settings: Settings) -> None:
         super()._adopt(settings)
         self._reconciler.adopt(settings)
+        self._verify_at = 0.0
 
     def _plan(self) -> Mapping[str, Any]:
         return self._reconciler.plan(self._reconciler.prepare(), self._settings.node)

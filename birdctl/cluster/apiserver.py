@@ -1,7 +1,7 @@
 """The API server as the source of cluster objects: one list and watch per kind, only of what this node needs.
 
-Namespaces come as metadata alone, Pods only until they have ended, EndpointSlices without those of headless services, and of
-Secrets only those that the node's BGPPeers refer to, each by its name.
+Namespaces come as metadata alone, Pods only until they have ended, EndpointSlices without those of headless services,
+and of Secrets only those that the node's BGPPeers refer to, each by its name.
 """
 
 from __future__ import annotations

@@ -163,7 +163,10 @@ class Network:
         namespace = self.namespaces[node.name]
         settings = {"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1, **UNLIMITED}
         if node.bridged:
-            settings |= {"net.bridge.bridge-nf-call-iptables": 1, "net.bridge.bridge-nf-call-ip6tables": 1}
+            settings |= {
+                "net.bridge.bridge-nf-call-iptables": 0,
+                "net.bridge.bridge-nf-call-ip6tables": 0,
+            }  # agents see to it
             gateways = [f"{gateway}/{prefix}" for gateway, prefix in _gateways(node)]
             lines = ["link add cni0 type bridge mcast_snooping 0", "link set cni0 up"]
             ip(namespace, [*lines, *(f"addr add {each} dev cni0{_nodad(each)}" for each in gateways)])

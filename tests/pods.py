@@ -40,8 +40,13 @@ class Pod:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._host, self._port = "192.0.2.1", apiserver.port  # a name that the API server's certificate has
         volumes = folder / "volumes"
+        volumes.mkdir(parents=True)
         for volume in POD["volumes"]:
-            (volumes / volume["name"]).mkdir(parents=True)
+            path = volumes / volume["name"]
+            if volume.get("hostPath", {}).get("type") == "FileOrCreate":
+                path.touch()
+            else:
+                path.mkdir()
         account = (DAEMONSET["metadata"]["namespace"], POD["serviceAccountName"])
         token = apiserver.service_account_token(*account, node=node)
         (volumes / "token/token").write_text(token)
@@ -123,8 +128,9 @@ class Pod:
         lines.append("mkdir -p /usr/share/birdctl")
         lines.append(f"cp {ROOT}/bird-templates/bootstrap.conf /usr/share/birdctl/")
         for mount in sorted(container["volumeMounts"], key=lambda item: len(item["mountPath"])):
-            lines.append(f"mkdir -p {mount['mountPath']}")
-            lines.append(f"mount --bind {self.folder / 'volumes' / mount['name']} {mount['mountPath']}")
+            volume = self.folder / "volumes" / mount["name"]
+            lines.append(f"{'mkdir -p' if volume.is_dir() else 'touch'} {mount['mountPath']}")
+            lines.append(f"mount --bind {volume} {mount['mountPath']}")
         if container["securityContext"]["readOnlyRootFilesystem"]:
             lines += [f"mount -o remount,ro,bind {path}" for path in ("/etc", "/usr/share", "/")]
         return lines

@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from birdctl.cluster.apiclient import JSON, METADATA_ONLY, ApiClient, Watch, path_of
+from birdctl.cluster.bgp import API_VERSION
 from birdctl.cluster.contact import Contact
 from birdctl.cluster.decode import decode_json
 from birdctl.cluster.events import Changed, Deleted, Event, Rejected, Replaced
@@ -221,7 +222,9 @@ class Feed:
             self._failed(error)
             return
         if self._served:
-            log.warning("the API server serves no %s: is manifests/ applied?", self.type.plural)
+            ours = self.type.api_version == API_VERSION
+            hint = ": is manifests/ applied?" if ours else ""
+            log.log(logging.WARNING if ours else logging.INFO, "the API server serves no %s%s", self.type.plural, hint)
         self._served, self._version = False, ""
         self._emit_list(Replaced(self.type), number)
         self._pause(ABSENT_WAIT)

@@ -18,9 +18,9 @@ from prometheus_client.registry import Collector
 from birdctl.observe.bfd import word
 from birdctl.observe.counters import SECONDS, Counters, Histogram, Passes
 from birdctl.observe.sight import Sight
-from birdctl.observe.state import Policies, Routing, State
+from birdctl.observe.state import Observed, Policies, Routing
 
-Read = Callable[[], tuple[State, Sight | None]]
+Read = Callable[[], Observed]
 Sample = tuple[str, tuple[str, ...], float | Histogram]
 
 _STATES = ("Idle", "Connect", "Active", "OpenSent", "OpenConfirm", "Established")
@@ -73,6 +73,14 @@ DEFINITIONS = (
     Definition(
         "birdctl_policy_reaction_seconds", "from an object's change to its effect in the kernel", kind="histogram"
     ),
+    Definition(
+        "birdctl_policy_packets_total",
+        "first packets of connections, by what a policy made of them: allow, deny, pass, would-deny (staged);"
+        " without a policy: refused since none allowed them",
+        ("policy", "direction", "effect"),
+        "counter",
+    ),
+    Definition("birdctl_policy_bytes_total", "their bytes", ("policy", "direction", "effect"), "counter"),
     Definition("birdctl_policies_unprogrammed", "policies that are not in the kernel; their pods are closed"),
     Definition("birdctl_policy_chains", "iptables chains of birdctl, both families"),
     Definition("birdctl_policy_rules", "iptables rules of birdctl, both families"),
@@ -82,7 +90,7 @@ DEFINITIONS = (
 
 
 class Metrics:
-    """Everything the agent exports. `read` gives its state and what BIRD says, None when BIRD is away."""
+    """Everything the agent exports. `read` gives what there is to export."""
 
     def __init__(self, read: Read, counters: Counters) -> None:
         self._registry = CollectorRegistry()
@@ -104,14 +112,15 @@ class _AgentCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         found: dict[str, list[Sample]] = {}
-        for sample in samples(*self._read(), self._counters):
+        for sample in samples(self._read(), self._counters):
             found.setdefault(sample[0], []).append(sample)
         for definition in DEFINITIONS:
             yield _metric(definition, found.get(definition.name, []))
 
 
-def samples(state: State, sight: Sight | None, counters: Counters) -> Iterator[Sample]:
+def samples(observed: Observed, counters: Counters) -> Iterator[Sample]:
     """Name, label values and value of every series there is now."""
+    state = observed.state
     yield "birdctl_converged", (), state.converged
     yield "birdctl_healthy", (), state.healthy
     yield "birdctl_pending_changes", (), sum(each.pending for each in state.domains.values())
@@ -121,9 +130,13 @@ def samples(state: State, sight: Sight | None, counters: Counters) -> Iterator[S
     if state.last_sync is not None:
         yield "birdctl_last_success_timestamp_seconds", (), state.last_sync
     if state.routing:
-        yield from _of_routing(state.routing, sight, counters)
+        yield from _of_routing(state.routing, observed.sight, counters)
     if state.policies:
         yield from _of_policies(state.policies, counters)
+        for each in observed.policies:
+            labels = (each.policy, each.direction.value, each.effect.value)
+            yield "birdctl_policy_packets_total", labels, each.packets
+            yield "birdctl_policy_bytes_total", labels, each.bytes
 
 
 def _of_routing(routing: Routing, sight: Sight | None, counters: Counters) -> Iterator[Sample]:

@@ -26,6 +26,7 @@ from birdctl.routing.inventory import Inventory
 
 if TYPE_CHECKING:
     from birdctl.policies.compile import ProgrammedPolicy
+    from birdctl.policies.counters import Counter
     from birdctl.policies.model import PolicyState
 
 
@@ -179,6 +180,14 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         """When the domain that is furthest behind was read back as desired."""
         times = [each.last_sync for each in self.domains.values()]
         return None if None in times else min(filter(None, times), default=None)
+
+
+class Observed(msgspec.Struct, frozen=True, kw_only=True):
+    """`sight` is what BIRD says, None when it does not answer; `policies` what the kernel counted."""
+
+    state: State
+    sight: Sight | None = None
+    policies: tuple[Counter, ...] = ()
 
 
 def _problems(state: State) -> Iterator[InputError]:

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from birdctl.cluster.source import Source
 from birdctl.errors import Unavailable
 from birdctl.observe.counters import Counters
-from birdctl.observe.sight import Sight
-from birdctl.observe.state import State, document
+from birdctl.observe.state import Observed, State, document
 from birdctl.reconcile.inbox import Call, Inbox, Request
 from birdctl.reconcile.loop import Loop
 from birdctl.reconcile.plan import together
@@ -119,9 +118,13 @@ class Agent:
         for loop in self._loops:
             loop.adopt(settings)
 
-    def observe(self) -> tuple[State, Sight | None]:
-        """The state, and what BIRD says now or said a moment ago; None when it does not answer."""
-        return self.state, self._routing.observe() if self._routing else None
+    def observe(self) -> Observed:
+        """Everything that is exported, as it is now."""
+        return Observed(
+            state=self.state,
+            sight=self._routing.observe() if self._routing else None,
+            policies=self._policies.counters() if self._policies else (),
+        )
 
     def sync(self, timeout: float) -> Mapping[str, Any]:
         """The status once everything written to the source before the call is applied and read back, or when `timeout`

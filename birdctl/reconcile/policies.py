@@ -11,8 +11,9 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import msgspec
@@ -22,11 +23,13 @@ from birdctl.cluster.store import Cluster, Key
 from birdctl.errors import BackendError, InputError
 from birdctl.observe.counters import Counters
 from birdctl.observe.state import Policies
+from birdctl.policies import bridges
 from birdctl.policies.apply import ApplyResult, PolicyBackend
 from birdctl.policies.compile import PolicyCompiler, ProgrammedPolicy
+from birdctl.policies.counters import Counter
 from birdctl.policies.model import PolicyState
 from birdctl.reconcile.backoff import Backoff
-from birdctl.reconcile.inbox import Inbox
+from birdctl.reconcile.inbox import Call, Inbox
 from birdctl.reconcile.loop import Loop
 from birdctl.reconcile.policy_plan import make_policy_plan
 from birdctl.settings import Settings
@@ -34,6 +37,8 @@ from birdctl.settings import Settings
 log = logging.getLogger(__name__)
 
 BETWEEN_CUTS_SECONDS = 1.0
+COUNT_SECONDS = 5.0
+"""How long a scrape waits for the loop."""
 REFUSED_SECONDS = (5.0, 300.0)
 """How long until the kernel is asked again for what it refused."""
 
@@ -122,6 +127,24 @@ class PolicyLoop(Loop[Policies]):
         self._cut_at = math.inf
         self._last_cut = 0.0
         self._tried = True
+        self._counted: tuple[Counter, ...] = ()
+        self._bypassed: tuple[InputError, ...] = ()
+
+    def counters(self) -> tuple[Counter, ...]:
+        """What passed the rules of each policy, never less than before. For other threads: the loop reads it."""
+        reply: SimpleQueue[tuple[Counter, ...]] = SimpleQueue()
+        self._inbox.post(Call(lambda: reply.put(self._count())))
+        try:
+            return reply.get(timeout=COUNT_SECONDS)
+        except Empty:
+            return self._counted
+
+    def _count(self) -> tuple[Counter, ...]:
+        try:
+            self._counted = self._reconciler.backend.counters()
+        except BackendError as error:
+            log.warning("the rules cannot be counted: %s", error)
+        return self._counted
 
     def _take_dirty(self) -> bool:
         return self._reconciler.take_in()
@@ -133,6 +156,7 @@ class PolicyLoop(Loop[Policies]):
     def _adopt(self, settings: Settings) -> None:
         super()._adopt(settings)
         self._reconciler.adopt(settings)
+        self._verify_at = 0.0
 
     def _plan(self) -> Mapping[str, Any]:
         return self._reconciler.plan(self._reconciler.prepare(), self._settings.node)
@@ -146,9 +170,11 @@ class PolicyLoop(Loop[Policies]):
 
     def _reconcile(self, started: float) -> None:
         prepared = self._reconciler.prepare()
-        self._tell_problems(prepared.problems)
-        self._note(dirty=False, pending=1)
         verify = started >= self._verify_at
+        if verify:
+            self._bypassed = tuple(self._bypasses())
+        self._tell_problems((*self._bypassed, *prepared.problems))
+        self._note(dirty=False, pending=1)
         result = self._reconciler.carry_out(prepared, verify=verify)
         if verify:
             self._verify_at = started + self._settings.iptables_sync_period
@@ -164,6 +190,14 @@ class PolicyLoop(Loop[Policies]):
             programmed=prepared.programmed,
             unprogrammed=self._tell_refused(result.refused),
         )
+
+    def _bypasses(self) -> Iterator[InputError]:
+        """What leads past all rules, and cannot be closed."""
+        for name in bridges.hand_over():
+            problem = (
+                f"{name} is 0 and cannot be set from here: pods of one bridge reach each other whatever policies say"
+            )
+            yield InputError(f"Node {self._settings.node}", "", f"{problem} (sysctl -w {name}=1)")
 
     def _tell_refused(self, refused: Mapping[str, str]) -> tuple[InputError, ...]:
         """One line in the log for each policy that is not in force any more, or again."""

@@ -1,18 +1,17 @@
 """A node that forwards between the pods on it and those of others, and what its kernel needs for that.
 
-One thread plays both ends: on one processor the kernel carries a packet through all three namespaces before the system
-call returns. So the thread's CPU time is the packets' whole cost, and what else the machine does does not count.
+On one processor the kernel carries a packet through all three namespaces on the account of who sent it. So the CPU time
+of both ends is the packets' whole cost, and what else the machine does does not count.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import resource
+import signal
 import socket
 import struct
 import subprocess
-import time
 from collections.abc import Iterator
 from typing import Self
 
@@ -26,6 +25,7 @@ from birdctl.policies.options import PolicyOptions
 from tests.bench.network import inside, ip
 from tests.bench.objects import node_name
 from tests.bench.policy_objects import APPS, NAMESPACES, TIERS, Size, address_of, contents, namespaces
+from tests.bench.proc import cpu_seconds, user_seconds
 
 _TCP, _UDP = 8080, 53
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -59,8 +59,7 @@ class Forwarding:
         ]
         self._sockets = contextlib.ExitStack()
         self._link()
-        self._listener = self._socket(self._here, socket.SOCK_STREAM, "0.0.0.0", _TCP)
-        self._listener.listen(64)
+        self._server = self._start_server()
         self._flows = [self._flow(*pair) for pair in self._pairs[:: len(self._pairs) // _FLOWS]]
 
     def track_connections(self, mode: Mode) -> None:
@@ -84,7 +83,7 @@ class Forwarding:
 
     def connection_cost(self, count: int) -> tuple[float, float]:
         """CPU seconds of a connection (connect, a byte each way, reset), and how many of them are the program's own."""
-        with inside(self._there), _Stopwatch(count) as watch:
+        with inside(self._there), _Stopwatch(count, self._server) as watch:
             for number in range(count):
                 self._connect(*self._pairs[number % len(self._pairs)])
         return watch.seconds, watch.own_seconds
@@ -99,6 +98,8 @@ class Forwarding:
         return watch.seconds, watch.own_seconds
 
     def close(self) -> None:
+        os.kill(self._server, signal.SIGKILL)
+        os.waitpid(self._server, 0)
         self._sockets.close()
         for name in (self.name, self._here, self._there):
             subprocess.run(["ip", "netns", "delete", name], check=True)
@@ -109,10 +110,20 @@ class Forwarding:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         client.bind((friend, 0))
         client.connect((pod, _TCP))
-        server, _ = self._listener.accept()
-        _exchange(client, server)
+        client.send(b"x")
+        client.recv(1)
         client.close()
-        server.close()
+
+    def _start_server(self) -> int:
+        """All local pods' server, a process of its own."""
+        listener = self._socket(self._here, socket.SOCK_STREAM, "0.0.0.0", _TCP)
+        listener.listen(64)
+        if process := os.fork():
+            return process
+        while True:
+            with contextlib.suppress(ConnectionResetError), listener.accept()[0] as server:
+                server.send(server.recv(1))
+                server.recv(1)
 
     def _link(self) -> None:
         for name in (self.name, self._here, self._there):
@@ -149,19 +160,24 @@ class Forwarding:
 
 
 class _Stopwatch:
-    """CPU seconds of this thread for each of `count` things, all of them and those outside of the kernel."""
+    """CPU seconds of this and other processes for each of `count` things: all, and those outside of the kernel."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *others: int) -> None:
         self._count = count
+        self._processes = (os.getpid(), *others)
 
     def __enter__(self) -> Self:
-        self._own = resource.getrusage(resource.RUSAGE_THREAD).ru_utime
-        self._all = time.thread_time()
+        self._all, self._own = self._read()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.seconds = (time.thread_time() - self._all) / self._count
-        self.own_seconds = (resource.getrusage(resource.RUSAGE_THREAD).ru_utime - self._own) / self._count
+        every, own = self._read()
+        self.seconds, self.own_seconds = (every - self._all) / self._count, (own - self._own) / self._count
+
+    def _read(self) -> tuple[float, float]:
+        times = [cpu_seconds(process) for process in self._processes]
+        own = [user_seconds(process) for process in self._processes]
+        return sum(times), sum(own)
 
 
 def _exchange(one: socket.socket, other: socket.socket) -> None:

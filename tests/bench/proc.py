@@ -31,8 +31,18 @@ def cpu_seconds(process: int) -> float:
 
 def cpu_seconds_with_children(process: int) -> float:
     """CPU time of all threads and of the children that ended, in hundredths."""
+    return sum(_times(process)) / os.sysconf("SC_CLK_TCK")
+
+
+def user_seconds(process: int) -> float:
+    """CPU time of all threads outside of the kernel, in hundredths."""
+    return _times(process)[0] / os.sysconf("SC_CLK_TCK")
+
+
+def _times(process: int) -> list[int]:
+    """Of the process: outside of the kernel, in it; of its children that ended: the same."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return [*map(int, fields[11:15])]
 
 
 def wake_ups(process: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -53,13 +54,15 @@ class Prober:
     def __init__(self, namespace: Namespace) -> None:
         command = namespace.command(*_ENDS_WITH_US, sys.executable, "-I", "-S", str(PROBER))
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._asking = threading.Lock()
 
     def ask(self, *request: object) -> Any:
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(json.dumps(request).encode() + b"\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        with self._asking:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+            return json.loads(self._process.stdout.readline())
 
     def close(self) -> None:
         self._process.kill()
@@ -160,7 +163,10 @@ class Network:
         namespace = self.namespaces[node.name]
         settings = {"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1, **UNLIMITED}
         if node.bridged:
-            settings |= {"net.bridge.bridge-nf-call-iptables": 1, "net.bridge.bridge-nf-call-ip6tables": 1}
+            settings |= {
+                "net.bridge.bridge-nf-call-iptables": 0,
+                "net.bridge.bridge-nf-call-ip6tables": 0,
+            }  # agents see to it
             gateways = [f"{gateway}/{prefix}" for gateway, prefix in _gateways(node)]
             lines = ["link add cni0 type bridge mcast_snooping 0", "link set cni0 up"]
             ip(namespace, [*lines, *(f"addr add {each} dev cni0{_nodad(each)}" for each in gateways)])

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -123,6 +123,13 @@ class Agent:
             self._process.send_signal(number)
             self._process.wait(10)
 
+    def stop_after(self, seconds: float) -> None:
+        """Killed after so long, or when it was at the end of what it did."""
+        assert self._process
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        self.stop(signal.SIGKILL)
+
     def status(self) -> Document:
         """Empty while it does not answer."""
         try:
@@ -141,6 +148,7 @@ class World:
 
     def __init__(self, network: Network, folder: Path, mode: str, *flags: str) -> None:
         self.network = network
+        self.iptables = f"iptables-{mode}"
         self.folder = folder
         self.manifests = folder / "manifests"
         self.manifests.mkdir()
@@ -198,7 +206,7 @@ class World:
         """These and no others."""
         self.write("policies", documents)
 
-    def label(self, pod: str, **labels: str) -> None:
+    def label(self, pod: str, /, **labels: str) -> None:
         self.pods[pod]["metadata"]["labels"] |= labels
         self.write_pods()
 

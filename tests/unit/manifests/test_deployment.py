@@ -12,6 +12,7 @@ from birdctl import __version__
 from birdctl.cli import parser as parsers
 from birdctl.cli.commands import COMMANDS
 from birdctl.cluster.apiserver import NAMESPACE
+from birdctl.policies.compile import KINDS
 from birdctl.reconcile.sources import POLICIES, ROUTING
 from birdctl.settings import Settings
 from tests.kube import ROOT, manifests
@@ -72,14 +73,27 @@ def test_the_probes_ask_where_the_agent_answers(tmp_path: Path):
     assert port["containerPort"] == settings_of_the_agent(tmp_path).health_port
 
 
-def test_only_bird_has_capabilities_and_only_the_agent_has_a_token():
+def test_containers_have_the_capabilities_they_need_and_only_the_agent_has_a_token():
     contexts = {name: item["securityContext"] for name, item in CONTAINERS.items()}
-    assert contexts["agent"]["capabilities"] == {"drop": ["ALL"]}
+    assert contexts["agent"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]}
     assert contexts["bird"]["capabilities"]["drop"] == ["ALL"]
     assert not any(context["allowPrivilegeEscalation"] for context in contexts.values())
     assert all(context["readOnlyRootFilesystem"] for context in contexts.values())
     assert POD["automountServiceAccountToken"] is False
     assert "token" not in {mount["name"] for mount in CONTAINERS["bird"]["volumeMounts"]}
+
+
+def test_the_firewall_runs_and_shares_the_lock_of_the_nodes_rules(tmp_path: Path):
+    found = settings_of_the_agent(tmp_path)
+    assert found.run_firewall
+    assert found.netpol_default_deny
+    mounts = {item["mountPath"]: item["name"] for item in CONTAINERS["agent"]["volumeMounts"]}
+    volumes = {item["name"]: item for item in POD["volumes"]}
+    assert volumes[mounts["/run/xtables.lock"]]["hostPath"] == {"path": "/run/xtables.lock", "type": "FileOrCreate"}
+
+
+def test_what_a_domain_compiles_from_is_what_it_watches():
+    assert set(POLICIES) == set(KINDS)
 
 
 def test_the_rights_to_read_are_those_for_what_the_agent_watches():

@@ -12,8 +12,10 @@ from birdctl.addresses import parse_address
 from birdctl.observe.counters import SECONDS, Counters, Histogram
 from birdctl.observe.metrics import DEFINITIONS, Metrics
 from birdctl.observe.sight import Sight
-from birdctl.observe.state import Policies, Routing, State
+from birdctl.observe.state import Observed, Policies, Routing, State
 from birdctl.observe.views import FamilyCounts, Peer, PeerKind
+from birdctl.policies.counters import Counter
+from birdctl.policies.model import Direction, Effect
 from birdctl.routing.inventory import Inventory
 from birdctl.routing.state import BfdState, BirdStatus
 
@@ -21,6 +23,11 @@ STATE = State(
     node="a",
     routing=Routing(inventory=Inventory(node="a", digest="d", version=(), router_id=""), last_sync=1.5),
     policies=Policies(last_sync=2.5),
+)
+
+COUNTED = (
+    Counter(policy="NetworkPolicy x/p", direction=Direction.INGRESS, effect=Effect.ALLOW, packets=3, bytes=180),
+    Counter(policy="", direction=Direction.EGRESS, effect=Effect.DENY, packets=1, bytes=60),
 )
 
 
@@ -36,7 +43,7 @@ def sight(*peers: Peer) -> Sight:
 
 
 def scrape(seen: Sight | None, counters: Counters | None = None) -> dict[str, float]:
-    text = Metrics(lambda: (STATE, seen), counters or Counters()).text().decode()
+    text = Metrics(lambda: Observed(state=STATE, sight=seen, policies=COUNTED), counters or Counters()).text().decode()
     series = re.findall(r"^(birdctl_\w+(?:\{.*\})?) (\S+)$", text, re.MULTILINE)
     return {name: float(value) for name, value in series}
 
@@ -82,8 +89,14 @@ def test_counters_are_exported_as_counted() -> None:
     assert found['birdctl_reaction_seconds_bucket{le="+Inf"}'] == 1
 
 
+def test_policies_are_counted_by_direction_and_effect() -> None:
+    found = scrape(None)
+    assert found['birdctl_policy_packets_total{direction="Ingress",effect="allow",policy="NetworkPolicy x/p"}'] == 3
+    assert found['birdctl_policy_bytes_total{direction="Egress",effect="deny",policy=""}'] == 60
+
+
 def test_every_metric_that_is_defined_is_exported_and_the_other_way_round() -> None:
-    text = Metrics(lambda: (STATE, sight(peer("tor1", "external"))), Counters()).text().decode()
+    text = Metrics(lambda: Observed(state=STATE, sight=sight(peer("tor1", "external"))), Counters()).text().decode()
     exported = {name for name in re.findall(r"^# TYPE (\S+)", text, re.MULTILINE) if name.startswith("birdctl_")}
     assert exported == {each.name for each in DEFINITIONS}
 

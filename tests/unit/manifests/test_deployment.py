@@ -83,9 +83,9 @@ def test_containers_have_the_capabilities_they_need_and_only_the_agent_has_a_tok
     assert "token" not in {mount["name"] for mount in CONTAINERS["bird"]["volumeMounts"]}
 
 
-def test_the_firewall_runs_and_shares_the_lock_of_the_nodes_rules(tmp_path: Path):
+def test_the_firewall_waits_to_be_switched_on_and_shares_the_lock_of_the_nodes_rules(tmp_path: Path):
     found = settings_of_the_agent(tmp_path)
-    assert found.run_firewall
+    assert not found.run_firewall
     assert found.netpol_default_deny
     mounts = {item["mountPath"]: item["name"] for item in CONTAINERS["agent"]["volumeMounts"]}
     volumes = {item["name"]: item for item in POD["volumes"]}

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.polling import eventually
 from tests.routers import Router, routers
 
 RELOADS = (Effect.RELOAD_IN, Effect.RELOAD_OUT, Effect.RELOAD)
+ADJUSTED = 0.1
 OTHERS = ("Kernel", "Pipe", "Direct", "Device", "BFD")
 
 
@@ -25,7 +27,7 @@ OTHERS = ("Kernel", "Pipe", "Direct", "Device", "BFD")
 class Session:
     """What tells a restart from a reload: since when it is so, and how many routes went in and out until now."""
 
-    since: str
+    since: float
     received: int
     sent: int
 
@@ -47,8 +49,8 @@ def sessions(router: Router) -> dict[str, Session]:
     for block in re.split(r"\n(?=\S)", router.lines("show protocols all")):
         heading, _, body = block.partition("\n")
         words = heading.split()
-        if len(words) > 4 and words[1] == "BGP":
-            found[words[0]] = Session(" ".join(words[3:6]), _count("Import", body), _count("Export", body))
+        if len(words) > 5 and words[1] == "BGP":
+            found[words[0]] = Session(_since(words), _count("Import", body), _count("Export", body))
     return found
 
 
@@ -66,18 +68,37 @@ def quiet(router: Router, neighbour: Router) -> dict[str, Session]:
     def unchanged() -> bool:
         nonlocal last, since
         neighbour.ask("show status")
-        if (now := sessions(router)) != last:
-            last, since = now, time.monotonic()
+        if _stirred(last, now := sessions(router)):
+            since = time.monotonic()
+        last = now
         return time.monotonic() - since > 0.3
 
     eventually(unchanged)
     return last
 
 
-def others(router: Router) -> dict[str, str]:
+def _since(words: list[str]) -> float:
+    """Of a line of `show protocols`, in seconds since the epoch."""
+    return datetime.fromisoformat(" ".join(words[4:6])).timestamp()
+
+
+def _differ(one: float | None, two: float | None) -> bool:
+    """BIRD works the time of day out anew whenever it prints it: it follows the machine's clock as that is adjusted."""
+    return one is None or two is None or abs(one - two) > ADJUSTED
+
+
+def _stirred(before: dict[str, Session], after: dict[str, Session]) -> bool:
+    return before.keys() != after.keys() or any(
+        _differ(before[name].since, each.since)
+        or (before[name].received, before[name].sent) != (each.received, each.sent)
+        for name, each in after.items()
+    )
+
+
+def others(router: Router) -> dict[str, float]:
     """Since when the protocols that are neither BGP nor prefixes are as they are."""
     lines = [line.split() for line in router.lines("show protocols").splitlines()]
-    return {words[0]: " ".join(words[3:6]) for words in lines if len(words) > 4 and words[1] in OTHERS}
+    return {words[0]: _since(words) for words in lines if len(words) > 5 and words[1] in OTHERS}
 
 
 def observed(before: dict[str, Session], after: dict[str, Session], prefixes: int) -> dict[str, Effect]:
@@ -93,7 +114,7 @@ def observed(before: dict[str, Session], after: dict[str, Session], prefixes: in
 def _observed(before: Session | None, after: Session | None, allowed: int) -> Effect:
     if before is None or after is None:
         return Effect.NEW if after else Effect.REMOVED
-    if before.since != after.since:
+    if _differ(before.since, after.since):
         return Effect.RESTART
     received, sent = after.received > before.received, after.sent > before.sent + allowed
     if received and sent:
@@ -139,7 +160,9 @@ def change_of(
     before, others_before = quiet(one, two), others(one)
     one.configure(new)
     after, others_after = quiet(one, two), others(one)
-    touched = {name for name, _ in others_before.items() ^ others_after.items()}
+    touched = {
+        name for name in others_before | others_after if _differ(others_before.get(name), others_after.get(name))
+    }
     return observed(before, after, prefixes), touched
 
 

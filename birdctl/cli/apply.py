@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 def _policies(settings: Settings, cluster: Cluster) -> Sequence[InputError]:
     reconciler = plans.policies(settings, cluster)
     prepared = reconciler.prepare()
-    plan = plans.policy_plan(settings, reconciler, prepared)
+    plan = reconciler.plan(prepared)
     plans.show_problems(plan.problems)
     result = reconciler.carry_out(prepared)
     ended = reconciler.cut(result.touched)
@@ -44,7 +44,7 @@ def _policies(settings: Settings, cluster: Cluster) -> Sequence[InputError]:
     if result.refused:
         refused = "; ".join(f"{policy or 'rules of none'}: {reason}" for policy, reason in result.refused.items())
         raise NotConverged(f"{settings.node}: the kernel refuses policies, and their pods are closed: {refused}")
-    if plans.policy_plan(settings, reconciler, prepared).changes:
+    if reconciler.plan(prepared).changes:
         raise NotConverged(f"{settings.node}: the kernel's rules are not what was written; somebody else changes them")
     return plan.problems
 

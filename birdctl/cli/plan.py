@@ -19,8 +19,7 @@ from birdctl.settings import Settings
 
 if TYPE_CHECKING:
     from birdctl.cluster.store import Cluster
-    from birdctl.reconcile.policies import PolicyReconciler, PreparedPolicies
-    from birdctl.reconcile.policy_plan import PolicyPlan
+    from birdctl.reconcile.policies import PolicyReconciler
     from birdctl.reconcile.reconciler import Reconciler
 
 SOMETHING_TO_DO = 4
@@ -52,7 +51,7 @@ def _forms(args: argparse.Namespace) -> Mapping[str, Any]:
         plans.append(routing(settings, cluster).prepare().plan.forms())
     if settings.run_firewall:
         reconciler = policies(settings, cluster)
-        plans.append(policy_plan(settings, reconciler, reconciler.prepare()).forms())
+        plans.append(reconciler.plan(reconciler.prepare()).forms())
     return together(plans)
 
 
@@ -75,13 +74,6 @@ def policies(settings: Settings, cluster: Cluster) -> PolicyReconciler:
     from birdctl.reconcile.policies import PolicyReconciler  # noqa: PLC0415 - only a domain in use is paid for
 
     return PolicyReconciler(settings, cluster)
-
-
-def policy_plan(settings: Settings, reconciler: PolicyReconciler, prepared: PreparedPolicies) -> PolicyPlan:
-    """From what is in the kernel now. Raises Unavailable, BackendError."""
-    from birdctl.reconcile.policy_plan import make_policy_plan  # noqa: PLC0415
-
-    return make_policy_plan(settings.node, reconciler.backend.read(), prepared.desired, prepared.problems)
 
 
 def show_problems(problems: Iterable[object]) -> None:

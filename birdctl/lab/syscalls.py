@@ -9,7 +9,6 @@ import ctypes
 import os
 from pathlib import Path
 
-MS_RDONLY = 1
 MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18

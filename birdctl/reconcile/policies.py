@@ -31,7 +31,7 @@ from birdctl.policies.model import PolicyState
 from birdctl.reconcile.backoff import Backoff
 from birdctl.reconcile.inbox import Call, Inbox
 from birdctl.reconcile.loop import Loop
-from birdctl.reconcile.policy_plan import make_policy_plan
+from birdctl.reconcile.policy_plan import PolicyPlan, make_policy_plan
 from birdctl.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ class PolicyReconciler:
 
     def adopt(self, settings: Settings) -> None:
         """Other settings: the next pass compiles everything."""
+        self._node = settings.node
         self._compiler = PolicyCompiler(settings.node, settings.policies())
         self.forget()
 
@@ -104,9 +105,9 @@ class PolicyReconciler:
         self._gone.clear()
         return number
 
-    def plan(self, prepared: PreparedPolicies, node: str) -> Mapping[str, Any]:
-        """What carrying it out would change. Raises BackendError."""
-        return make_policy_plan(node, self.backend.read(), prepared.desired, prepared.problems).forms()
+    def plan(self, prepared: PreparedPolicies) -> PolicyPlan:
+        """From what is in the kernel now. Raises Unavailable, BackendError."""
+        return make_policy_plan(self._node, self.backend.read(), prepared.desired, prepared.problems)
 
     def close(self) -> None:
         if "backend" in self.__dict__:
@@ -159,7 +160,7 @@ class PolicyLoop(Loop[Policies]):
         self._verify_at = 0.0
 
     def _plan(self) -> Mapping[str, Any]:
-        return self._reconciler.plan(self._reconciler.prepare(), self._settings.node)
+        return self._reconciler.plan(self._reconciler.prepare()).forms()
 
     def _close(self) -> None:
         self._reconciler.close()

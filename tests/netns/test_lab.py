@@ -105,7 +105,7 @@ def test_a_command_that_fails_is_said_and_the_others_still_run(up) -> None:
 
 
 def test_a_node_cannot_change_the_machines_files_and_has_run_and_tmp_of_its_own(up) -> None:
-    script = "touch /run/mine /tmp/mine /var/tmp/mine /etc/bird/mine; ! touch /usr/mine /etc/mine /root/mine"
+    script = "touch /run/mine /tmp/mine /var/tmp/mine /etc/bird/mine; ! touch /usr/mine /etc/mine /home/mine"
     _, said = up(f"a: {{exec: [\"sh -c '({script}) 2> /dev/null'\"]}}")
     assert said == []
     assert not [path for path in ("/run/mine", "/tmp/mine", "/etc/bird/mine", "/usr/mine") if Path(path).exists()]

@@ -1,0 +1,152 @@
+"""What proxying Services on a node takes, the same values for desired and actual.
+
+A *virtual server* is one address, port and protocol (or one firewall mark) that IPVS answers for, a *real server* an
+endpoint behind it. A VIP is an address of a Service that this node holds on its own device.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from birdctl.addresses import Address, Family, Prefix, family
+
+ServiceAddressKind = Literal["ClusterIP", "NodePort", "ExternalIP", "LoadBalancerIP"]
+
+
+class Protocol(enum.StrEnum):
+    """In the API's spelling; `value.lower()` is iptables'."""
+
+    TCP = "TCP"
+    UDP = "UDP"
+    SCTP = "SCTP"
+
+
+class Scheduler(enum.StrEnum):
+    """ipvsadm(8)'s schedulers."""
+
+    RR = "rr"
+    WRR = "wrr"
+    LC = "lc"
+    WLC = "wlc"
+    LBLC = "lblc"
+    LBLCR = "lblcr"
+    DH = "dh"
+    SH = "sh"
+    SED = "sed"
+    NQ = "nq"
+    MH = "mh"
+
+
+class SchedulerFlag(enum.StrEnum):
+    """ipvsadm(8)'s sched-flags: of mh, `flag-1` is mh-fallback and `flag-2` mh-port."""
+
+    FLAG_1 = "flag-1"
+    FLAG_2 = "flag-2"
+    FLAG_3 = "flag-3"
+
+
+class Forwarding(enum.StrEnum):
+    """How a packet gets to its real server."""
+
+    MASQUERADE = "masquerade"
+    TUNNEL = "tunnel"
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Base of small values that there are many of."""
+
+
+class Port(Value, frozen=True, kw_only=True, gc=False):
+    """One transport address."""
+
+    address: Address
+    protocol: Protocol
+    port: int
+
+
+class Mark(Value, frozen=True, kw_only=True, gc=False):
+    """A firewall mark that stands for a virtual server; IPVS keeps the families' marks apart."""
+
+    mark: int
+    family: Family
+
+
+ServerKey = Port | Mark
+"""What tells one virtual server from another."""
+
+
+class RealServer(Value, frozen=True, kw_only=True, gc=False):
+    """An endpoint. Weight 0 takes no new connections."""
+
+    address: Address
+    port: int
+    weight: int = 1
+
+
+class Owner(Value, frozen=True, kw_only=True, gc=False):
+    """Whose virtual server it is. `address` and `port` are what clients use, `service` is `namespace/name`."""
+
+    service: str
+    port_name: str
+    kind: ServiceAddressKind
+    address: Address
+    protocol: Protocol
+    port: int
+
+
+class VirtualServer(msgspec.Struct, frozen=True, kw_only=True):
+    """`persistence_seconds` is 0 without session affinity. `owner` is not in the kernel: None in what was read."""
+
+    key: ServerKey
+    scheduler: Scheduler
+    flags: frozenset[SchedulerFlag] = frozenset()
+    persistence_seconds: int = 0
+    forwarding: Forwarding = Forwarding.MASQUERADE
+    real_servers: tuple[RealServer, ...] = ()
+    owner: Owner | None = None
+
+    @property
+    def family(self) -> Family:
+        return self.key.family if isinstance(self.key, Mark) else family(self.key.address)
+
+
+class DirectReturn(Value, frozen=True, kw_only=True, gc=False):
+    """A VIP whose packets go to the pods by tunnel and come back without this node: its mark, and this node's pods."""
+
+    port: Port
+    mark: int
+    local_pods: frozenset[Address]
+
+
+class HealthCheck(Value, frozen=True, kw_only=True, gc=False):
+    """What `healthCheckNodePort` answers: how many ready endpoints of `service` are on this node."""
+
+    service: str
+    local_endpoints: int
+
+
+class ServiceState(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything of one node. Collections that did not change since the last compilation are the same objects.
+
+    `addresses` are held on the VIP device; `vip_ports` are what they answer on. `inside_only` are those ports of
+    external addresses with traffic policy Local that have no endpoint here: they answer the cluster's own pods and
+    nodes, nobody else. `hairpin` are endpoints of this node that may reach themselves through their service. `pods` are
+    the whole cluster's pod CIDRs, `local_pods` this node's. `sources`: the node's own address of a family, from which it
+    talks to VIPs.
+    """
+
+    virtual_servers: Mapping[ServerKey, VirtualServer]
+    addresses: frozenset[Address] = frozenset()
+    vip_ports: frozenset[Port] = frozenset()
+    inside_only: frozenset[Port] = frozenset()
+    hairpin: frozenset[Port] = frozenset()
+    direct_returns: tuple[DirectReturn, ...] = ()
+    health_checks: Mapping[int, HealthCheck] = {}
+    pods: frozenset[Prefix] = frozenset()
+    local_pods: frozenset[Prefix] = frozenset()
+    sources: Mapping[Family, Address] = {}
+    node_addresses: frozenset[Address] = frozenset()

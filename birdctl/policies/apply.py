@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from birdctl.addresses import Address, Family
 from birdctl.errors import BackendError, Unavailable
 from birdctl.policies import cutting, iptables_text
-from birdctl.policies.closing import Refused, close
+from birdctl.policies.closing import Closed, Refused, close
 from birdctl.policies.conntrack import Conntrack
 from birdctl.policies.counters import Counter, Counters
 from birdctl.policies.ipset import IpsetBackend
@@ -88,10 +88,10 @@ class PolicyBackend:
             self._refused = Refused()
             self._known = None
         known = self._known
-        closed = close(desired, self._refused)
-        while newly := self._advance(closed.state, gone):
-            self._refused |= newly
-            closed = close(desired, self._refused)
+        closed = self._bring_about(desired, gone)
+        if known is None and self._refused.sets:
+            self._refused = replace(self._refused, sets={})  # our former rules held them, and are gone
+            closed = self._bring_about(desired, gone)
         self._leave_other_mode()
         return ApplyResult(
             seconds=time.perf_counter() - started,
@@ -112,6 +112,14 @@ class PolicyBackend:
         """What passed the rules of the applied policies since this backend began; it never goes down."""
         tables = self._known.tables.values() if self._known else ()
         return self._counters.update(reading for table in tables for reading in self._iptables.counts(table))
+
+    def _bring_about(self, desired: PolicyState, gone: Collection[Address]) -> Closed:
+        """The desired state, closed where the kernel refuses a part of it."""
+        closed = close(desired, self._refused)
+        while newly := self._advance(closed.state, gone):
+            self._refused |= newly
+            closed = close(desired, self._refused)
+        return closed
 
     def _advance(self, target: PolicyState, gone: Collection[Address]) -> Refused:
         """To `target`, or to the first step that the kernel refuses something of: then that is returned."""

@@ -60,22 +60,27 @@ def _table(table: Table, refused: Refused, reasons: dict[str, str]) -> Table:
     for name, chain in table.chains.items():
         faults = {rule: reason for rule in chain.rules if (reason := refused.reason(rule))}
         for rule, reason in faults.items():
-            if name in entries or rule == chain.rules[-1]:
+            if _is_vital(rule, chain, entries):
                 raise Unavailable(f"the kernel cannot do what every policy needs ({rule.target}): {reason}")
             reasons |= dict.fromkeys(_concerned(rule, table), reason)
         chains[name] = _chain(chain, faults) if faults else chain
     return replace(table, chains=chains)
 
 
+def _is_vital(rule: Rule, chain: Chain, entries: Collection[str]) -> bool:
+    """Without what ends a chain, or leads into it, nothing would be refused; with one refusal less, all others are."""
+    return rule == chain.rules[-1] or (chain.name in entries and rule.target != "DROP")
+
+
 def _chain(chain: Chain, faults: Collection[Rule]) -> Chain:
-    direction = direction_of(chain.name)
-    rules = (rule for each in chain.rules for rule in (_instead(each, direction) if each in faults else (each,)))
+    rules = (rule for each in chain.rules for rule in (_instead(each, chain.name) if each in faults else (each,)))
     return replace(chain, rules=tuple(rules))
 
 
-def _instead(rule: Rule, direction: Direction) -> Iterator[Rule]:
+def _instead(rule: Rule, chain: str) -> Iterator[Rule]:
     """What stands for a refused rule: nothing, or a denial for its pods."""
     if rule.effect in (Effect.DENY, Effect.PASS):
+        direction = direction_of(chain)
         side = "destination" if direction is Direction.INGRESS else "source"
         yield Rule(
             target=rule.target if rule.effect is Effect.DENY else refusing_chain(direction),

@@ -39,7 +39,8 @@ def cut(
     for family, table in state.tables.items():
         flows = conntrack.flows(family, wanted) if table.chains or gone else ()
         orphans, forbidden = _sorted_out(flows, state, local, gone)
-        _close(ipset, forbidden)
+        if cut_set(family) in state.sets:
+            _close(ipset, forbidden)
         conntrack.delete([*orphans, *forbidden])
         number += len(orphans) + len(forbidden)
     return number

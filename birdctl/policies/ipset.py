@@ -16,13 +16,14 @@ from birdctl.policies.model import SET_PREFIX, IpSet
 from birdctl.policies.netlink import Message, Netlink
 from birdctl.policies.transition import Membership
 
+_TAKEN = "a set of that name and another kind is there, and rules of others use it"
 _NAMED = {
     4097: "it does not understand the request",
     4098: "it lacks this type of set (load the modules ip_set_hash_*)",
     4099: "it holds as many sets as it can",
     4100: "the set is in use",
     4102: "the set is of another type",
-    errno.EEXIST: "a set of that name and another type is there",
+    errno.EEXIST: _TAKEN,
     4352: "the set is full",
 }
 """What ip_set.h's own error numbers mean, and one that it uses in its own way."""
@@ -61,10 +62,19 @@ class IpsetBackend:
             raise Unavailable(f"ipset {name} cannot be read: {explained(error.errno or 0)}") from None
 
     def create(self, wanted: Collection[IpSet]) -> dict[str, str]:
-        """Makes sets and fills them. The reasons of those that the kernel refused, by name."""
-        errors = self._send((each.name, [ipset_wire.create(each)]) for each in wanted)
+        """Makes sets and fills them; one of another kind under the same name goes, unless rules use it.
+
+        The reasons of those that the kernel refused, by name.
+        """
+        errors = self._make(wanted)
+        if taken := [each for each in wanted if errors.get(each.name) == _TAKEN]:
+            self.destroy(each.name for each in taken)
+            errors = {name: reason for name, reason in errors.items() if reason != _TAKEN} | self._make(taken)
         made = [each for each in wanted if each.name not in errors]
         return errors | self._send((each.name, ipset_wire.add(each.name, each.entries)) for each in made)
+
+    def _make(self, wanted: Collection[IpSet]) -> dict[str, str]:
+        return self._send((each.name, [ipset_wire.create(each)]) for each in wanted)
 
     def add(self, changes: Iterable[Membership]) -> dict[str, str]:
         """In the order given. The reasons of what the kernel refused, by set."""

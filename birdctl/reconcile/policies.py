@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from itertools import starmap
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -203,15 +204,17 @@ class PolicyLoop(Loop[Policies]):
     def _tell_refused(self, refused: Mapping[str, str]) -> tuple[InputError, ...]:
         """One line in the log for each policy that is not in force any more, or again."""
         before = {each.origin: each for each in self.state.unprogrammed}
-        now = {
-            origin: InputError(origin, "", f"the kernel does not take it, its pods are closed: {reason}")
-            for origin, reason in ((policy or f"Node {self._settings.node}", why) for policy, why in refused.items())
-        }
+        now = {each.origin: each for each in starmap(self._unprogrammed, refused.items())}
         for origin in now.keys() - before.keys():
             log.error("%s", now[origin])
         for origin in before.keys() - now.keys():
             log.info("%s: in force again", origin)
         return tuple(now[origin] for origin in sorted(now))
+
+    def _unprogrammed(self, policy: str, reason: str) -> InputError:
+        if policy:
+            return InputError(policy, "", f"the kernel does not take it, its pods are closed: {reason}")
+        return InputError(f"Node {self._settings.node}", "", f"left out, as the kernel does not take it: {reason}")
 
     # Connections.
 

@@ -135,8 +135,8 @@ class ServiceState(msgspec.Struct, frozen=True, kw_only=True):
     `addresses` are held on the VIP device; `vip_ports` are what they answer on. `inside_only` are those ports of
     external addresses with traffic policy Local that have no endpoint here: they answer the cluster's own pods and
     nodes, nobody else. `hairpin` are endpoints of this node that may reach themselves through their service. `pods` are
-    the whole cluster's pod CIDRs, `local_pods` this node's. `sources`: the node's own address of a family, from which it
-    talks to VIPs.
+    the whole cluster's pod CIDRs, `local_pods` this node's. `sources`: the node's own address of a family, from which
+    it talks to VIPs.
     """
 
     virtual_servers: Mapping[ServerKey, VirtualServer]

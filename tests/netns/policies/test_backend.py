@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import closing
 from dataclasses import replace
 from ipaddress import ip_address
 from itertools import count, product
 
 import pytest
 
-from birdctl.addresses import Family
+from birdctl.addresses import Family, host_prefix
 from birdctl.errors import Unavailable
 from birdctl.policies.apply import PolicyBackend
 from birdctl.policies.ipset import IpsetBackend
 from birdctl.policies.iptables import Mode
 from birdctl.policies.iptables_mode import detect
-from birdctl.policies.model import IpSet, PolicyState, SetType
+from birdctl.policies.model import IpSet, Net, PolicyState, SetType
 from birdctl.policies.simulate import verdict
 from tests.bird.daemon import Namespace
 from tests.netns.policies.kernel import PLACES, address, compiled, inside
@@ -240,21 +241,71 @@ def test_the_mode_is_that_of_kubelet_then_of_more_rules_then_of_plain_iptables(m
     assert detect() == (expected or mode)
 
 
+def shell(command):
+    subprocess.run(command, shell=True, check=True)
+
+
+OTHER_KINDS = ("hash:net", "hash:ip family inet6", "hash:ip timeout 9", "hash:ip maxelem 9", "list:set", "hash:net,net")
+
+
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+def test_sets_of_our_names_and_another_kind_make_room_for_ours(backend, kind):
+    state = compiled(ONE, DB, GUARD)
+    for name, each in state.sets.items():
+        if each.family is Family.IPV4:
+            shell(f"ipset create {name} {kind} 2>/dev/null || ipset create {name} bitmap:port range 0-9")
+    assert backend.apply(state).refused == {}
+    assert holds(backend, state)
+
+
+def as_another_version(state, **cut):
+    """With sets of peers and of what is cut of other kinds under the same names."""
+    sets = {}
+    for name, each in state.sets.items():
+        if name.startswith("birdctl-pods"):
+            nets = frozenset(Net(prefix=host_prefix(entry)) for entry in each.entries)
+            sets[name] = replace(each, type=SetType.NET, entries=nets)
+        elif each.timeout:
+            sets[name] = replace(each, **cut)
+    return replace(state, sets={**state.sets, **sets})
+
+
+@pytest.mark.parametrize("cut", [{"timeout": 7}, {"max_entries": 9}, {"type": SetType.IP_PORT}])
+def test_what_another_version_left_in_use_gives_way_to_ours(mode, cut):
+    state = compiled(ONE, DB)
+    with closing(PolicyBackend(mode)) as former, closing(PolicyBackend(mode)) as backend:
+        former.apply(as_another_version(state, **cut))
+        assert backend.apply(state).refused == {}
+        assert holds(backend, state)
+
+
+IN_USE = "a set of that name and another kind is there, and rules of others use it"
+
+
+def take(name, mode):
+    """Somebody else's rule uses a set of this name, of a kind that birdctl does not use."""
+    shell(f"ipset create {name} hash:net,port && iptables-{mode} -A INPUT -m set --match-set {name} src,src")
+
+
 def test_a_policy_whose_set_cannot_be_leaves_its_pods_closed_and_others_intact(backend, mode):
     state = compiled(ONE, DB)
     name = next(name for name, each in state.sets.items() if each.type is SetType.NET)
-    subprocess.run(
-        f"ipset create {name} hash:ip,port,ip && iptables-{mode} -A INPUT -m set --match-set {name} src,src,dst",
-        shell=True,
-        check=True,
-    )
-    assert backend.apply(state).refused == {
-        "NetworkPolicy red/one": f"ipset {name}: a set of that name and another type is there"
-    }
+    take(name, mode)
+    assert backend.apply(state).refused == {"NetworkPolicy red/one": f"ipset {name}: {IN_USE}"}
     found, wanted = answers(backend.read()), answers(state)
     assert found == wanted
-    subprocess.run([f"iptables-{mode}", "-F", "INPUT"], check=True)
-    backend.apply(state, verify=True)
+    shell(f"iptables-{mode} -F INPUT")
+    assert not backend.apply(state, verify=True).refused
+    assert holds(backend, state)
+
+
+def test_a_cut_set_that_cannot_be_closes_nothing_and_connections_are_cut_without_it(backend, mode):
+    state = compiled(ONE, DB)
+    take("birdctl-cut4", mode)
+    assert backend.apply(state).refused == {"": f"ipset birdctl-cut4: {IN_USE}"}
+    assert answers(backend.read()) == answers(state)
+    assert backend.cut(None) == 0
+    shell(f"iptables-{mode} -F INPUT")
     assert not backend.apply(state, verify=True).refused
     assert holds(backend, state)
 

@@ -58,7 +58,7 @@ def _changed(known: Mapping[str, IpSet], desired: Mapping[str, IpSet]) -> Iterat
 
 
 def _alike(one: IpSet, other: IpSet) -> bool:
-    """A set of another kind under the same name is not ours: to create it again tells why it cannot be."""
+    """A set of another kind under the same name is not this one, which has to be made."""
     return (one.type, one.family, one.timeout) == (other.type, other.family, other.timeout)
 
 

@@ -352,7 +352,7 @@ def test_what_all_policies_need_and_the_kernel_lacks_changes_nothing(backend):
     state = compiled(ONE)
     backend.apply(state)
     entry = state.tables[Family.IPV4].chains["BIRDCTL-POLICY"]
-    broken = replace(entry, rules=(replace(entry.rules[0], extra=IMPOSSIBLE), *entry.rules[1:]))
+    broken = replace(entry, rules=(*entry.rules[:-1], replace(entry.rules[-1], extra=IMPOSSIBLE)))
     table = state.tables[Family.IPV4]
     table = replace(table, chains={**table.chains, entry.name: broken})
     with pytest.raises(Unavailable, match="what every policy needs"):

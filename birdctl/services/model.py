@@ -14,6 +14,10 @@ import msgspec
 
 from birdctl.addresses import Address, Family, Prefix, family
 
+DIRECT_MARK = 0x0D5E_0000
+DIRECT_MARK_MASK = 0xFFFF_C000
+"""Every firewall mark of direct server return is `DIRECT_MARK` under this mask: one policy rule finds them all."""
+
 ServiceAddressKind = Literal["ClusterIP", "NodePort", "ExternalIP", "LoadBalancerIP"]
 
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from birdctl.cluster.decode import KINDS, decode_text
-from birdctl.cluster.events import Rejected, Replaced
+from birdctl.cluster.decode import KINDS, decode_text, rejected
+from birdctl.cluster.events import Rejected, Replaced, replaced
 from birdctl.cluster.objects import Object
 from birdctl.cluster.store import Key
 from birdctl.errors import InputError, Unavailable
@@ -121,28 +121,24 @@ def _walk(path: Path, below: str, *, linked: bool, visited: set[tuple[int, int]]
 
 def _lists(files: dict[str, File]) -> dict[type[Object], Replaced]:
     objects: dict[Key, Object] = {}
-    errors: dict[Key, InputError] = {}
+    left_out: dict[Key, Rejected] = {}
     places: dict[Key, list[str]] = {}
     for name, file in files.items():
         for item in file.objects:
             objects[item.kind, item.key] = item
             places.setdefault((item.kind, item.key), []).append(name)
-        for rejected in file.rejected:
-            errors[rejected.type.__name__, rejected.key] = rejected.error
-            places.setdefault((rejected.type.__name__, rejected.key), []).append(name)
+        for each in file.rejected:
+            left_out[each.type.__name__, each.key] = each
+            places.setdefault((each.type.__name__, each.key), []).append(name)
     for key in [key for key, names in places.items() if len(names) > 1]:
-        errors[key] = _duplicate(key, places[key])
+        left_out[key] = rejected(KINDS.get(key[0], Object), key[1], {}, _duplicate(key, places[key]))
     types: tuple[type[Object], ...] = (*ALL_TYPES, Object)
     kept: dict[str, list[Object]] = {}
     for key, item in objects.items():
-        if key not in errors:
+        if key not in left_out:
             kept.setdefault(key[0], []).append(item)
     return {
-        type_: Replaced(
-            type_,
-            tuple(kept.get(type_.__name__, ())),
-            {key[1]: error for key, error in errors.items() if key[0] == type_.__name__},
-        )
+        type_: replaced(type_, kept.get(type_.__name__, ()), [each for each in left_out.values() if each.type is type_])
         for type_ in types
     }
 

@@ -37,7 +37,7 @@ class InputError(BirdctlError):
 
 
 class NotProgrammed(InputError):
-    """This node cannot do what an object asks of it; `problem` says which node, why, and what it does instead."""
+    """The node cannot do what an object asks of it; `problem` says which node, why, and what it does instead."""
 
 
 class UnsafePlan(BirdctlError):

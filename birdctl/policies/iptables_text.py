@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import ip_network
+from itertools import takewhile
+from operator import attrgetter
 
 from birdctl.addresses import Family
 from birdctl.errors import BackendError
@@ -152,8 +154,11 @@ def saved(text: str, family: Family) -> Saved:
 
 
 def table(value: Saved) -> Table:
-    """Our part of a saved table. Raises BackendError naming a rule that birdctl does not write."""
-    hooks = [(name, each) for name, lines in value.builtin.items() for each in lines if each.ours]
+    """Our part of a saved table; hooks are those that nothing stands before.
+
+    Raises BackendError naming a rule that birdctl does not write.
+    """
+    hooks = [(name, each) for name, lines in value.builtin.items() for each in takewhile(attrgetter("ours"), lines)]
     return Table(
         family=value.family,
         hooks=tuple((name, parse(each.text)) for name, each in hooks),

@@ -14,9 +14,9 @@ from birdctl.cli import checks
 from birdctl.cli.checks import Check, error, ok, sysctl, warning
 from birdctl.errors import BirdctlError
 from birdctl.lab import syscalls
+from birdctl.netfilter.iptables import Mode
+from birdctl.netfilter.iptables_mode import detect
 from birdctl.policies.apply import PolicyBackend
-from birdctl.policies.iptables import Mode
-from birdctl.policies.iptables_mode import detect
 from birdctl.policies.trial import trial
 from birdctl.settings import Settings
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from birdctl.addresses import Address, family
 from birdctl.cluster.objects import Node
 from birdctl.cluster.store import Cluster
+from birdctl.netfilter import iptables_text
+from birdctl.netfilter.model import Rule
 from birdctl.observe.ends import End, end
 from birdctl.observe.explain import Step
 from birdctl.observe.views import View
-from birdctl.policies import iptables_text
-from birdctl.policies.model import Direction, PolicyState, Rule
+from birdctl.policies.model import Direction, PolicyState
 from birdctl.policies.packet import Packet
 from birdctl.policies.semantics import Judgement, judge
 from birdctl.policies.simulate import Hit, Hook, Verdict, verdict

@@ -14,16 +14,18 @@ from dataclasses import dataclass, field, replace
 
 from birdctl.addresses import Address, Family
 from birdctl.errors import BackendError, Unavailable
-from birdctl.policies import cutting, iptables_text
+from birdctl.netfilter import iptables_text
+from birdctl.netfilter.conntrack import Conntrack
+from birdctl.netfilter.ipset import IpsetBackend
+from birdctl.netfilter.iptables import IptablesBackend, Mode
+from birdctl.netfilter.iptables_change import TableChange, recognised, rehook, since
+from birdctl.netfilter.iptables_mode import detect
+from birdctl.netfilter.iptables_text import Saved
+from birdctl.netfilter.model import Table
+from birdctl.policies import cutting
 from birdctl.policies.closing import Closed, Refused, close
-from birdctl.policies.conntrack import Conntrack
 from birdctl.policies.counters import Counter, Counters
-from birdctl.policies.ipset import IpsetBackend
-from birdctl.policies.iptables import IptablesBackend, Mode
-from birdctl.policies.iptables_change import TableChange, recognised, rehook, since
-from birdctl.policies.iptables_mode import detect
-from birdctl.policies.iptables_text import Saved
-from birdctl.policies.model import PolicyState, Table
+from birdctl.policies.model import PolicyState
 from birdctl.policies.transition import set_changes, stages, touched
 
 

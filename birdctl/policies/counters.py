@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from birdctl.addresses import Family
+from birdctl.netfilter.model import Chain, Effect, Rule
 from birdctl.policies.compile.names import POLICY, direction_of, refusing_chain
-from birdctl.policies.model import Chain, Direction, Effect, Rule
+from birdctl.policies.model import Direction
 
 Counts = tuple[tuple[int, int], ...]
 

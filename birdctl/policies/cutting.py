@@ -11,10 +11,11 @@ from collections.abc import Collection, Iterable
 
 from birdctl.addresses import Address
 from birdctl.errors import BackendError
+from birdctl.netfilter.conntrack import Conntrack, Flow
+from birdctl.netfilter.ipset import IpsetBackend
+from birdctl.netfilter.model import Port
 from birdctl.policies.compile.names import cut_set
-from birdctl.policies.conntrack import Conntrack, Flow
-from birdctl.policies.ipset import IpsetBackend
-from birdctl.policies.model import PolicyState, Port
+from birdctl.policies.model import PolicyState
 from birdctl.policies.packet import Packet
 from birdctl.policies.simulate import verdict
 from birdctl.policies.transition import Membership

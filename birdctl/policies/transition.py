@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from birdctl.addresses import Address, Prefix
-from birdctl.policies.model import Chain, Entry, IpSet, Net, PolicyState, Port, Rule, Table
+from birdctl.netfilter.model import Chain, Entry, IpSet, Net, Port, Rule, Table
+from birdctl.policies.model import PolicyState
 
 _COPY = "~"
 

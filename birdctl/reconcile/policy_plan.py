@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from birdctl.errors import InputError
-from birdctl.policies import iptables_text
-from birdctl.policies.model import IpSet, PolicyState, Rule, Table
+from birdctl.netfilter import iptables_text
+from birdctl.netfilter.model import IpSet, Rule, Table
+from birdctl.policies.model import PolicyState
 
 _NAMED = 20
 """How many policies of a kind the text names; the document names all."""

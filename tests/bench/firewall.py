@@ -10,9 +10,9 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from birdctl.errors import Unavailable
-from birdctl.policies.ipset import IpsetBackend
+from birdctl.netfilter.ipset import IpsetBackend
+from birdctl.netfilter.netlink import NLA_F_NET_BYTEORDER, Message, Netlink, attribute, nested
 from birdctl.policies.model import CHAIN_PREFIX
-from birdctl.policies.netlink import NLA_F_NET_BYTEORDER, Message, Netlink, attribute, nested
 from birdctl.reconcile import control
 from tests.bench.apiserver import Api
 from tests.bench.network import Network, inside

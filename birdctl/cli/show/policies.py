@@ -18,10 +18,10 @@ from birdctl.cli.output import View
 from birdctl.cli.places import Place
 from birdctl.cli.tables import Column
 from birdctl.errors import BackendError, Unavailable
+from birdctl.netfilter.iptables import IptablesBackend
+from birdctl.netfilter.iptables_mode import detect
 from birdctl.observe.policies import Programmed, ProgrammedList, RuleCount, counted, from_kernel, policies
 from birdctl.observe.views import Policy, RuleCounts
-from birdctl.policies.iptables import IptablesBackend
-from birdctl.policies.iptables_mode import detect
 from birdctl.reconcile import control
 
 

@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from birdctl.addresses import Address, Family, Prefix
+from birdctl.netfilter.model import Chain, IpSet, Rule, SetMatch, SetType, Table
 from birdctl.policies.compile.block import Block, Classes, Contents, block, end
 from birdctl.policies.compile.fixed import Fixed
 from birdctl.policies.compile.matches import POD_SIDE, address_set, of_pods
 from birdctl.policies.compile.names import POLICY, cut_set, direction_chain
-from birdctl.policies.model import Chain, Direction, IpSet, Rule, SetMatch, SetType, Table
+from birdctl.policies.model import Direction
 
 CUT_SECONDS = 60
 

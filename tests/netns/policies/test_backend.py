@@ -12,11 +12,12 @@ import pytest
 
 from birdctl.addresses import Family, host_prefix
 from birdctl.errors import Unavailable
+from birdctl.netfilter.ipset import IpsetBackend
+from birdctl.netfilter.iptables import Mode
+from birdctl.netfilter.iptables_mode import detect
+from birdctl.netfilter.model import IpSet, Net, SetType
 from birdctl.policies.apply import PolicyBackend
-from birdctl.policies.ipset import IpsetBackend
-from birdctl.policies.iptables import Mode
-from birdctl.policies.iptables_mode import detect
-from birdctl.policies.model import IpSet, Net, PolicyState, SetType
+from birdctl.policies.model import PolicyState
 from birdctl.policies.simulate import verdict
 from tests.bird.daemon import Namespace
 from tests.netns.policies.kernel import PLACES, address, compiled, inside

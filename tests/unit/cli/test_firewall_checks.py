@@ -9,7 +9,7 @@ import pytest
 from birdctl.addresses import Family
 from birdctl.cli import checks, firewall_checks
 from birdctl.errors import BackendError
-from birdctl.policies.iptables import Mode
+from birdctl.netfilter.iptables import Mode
 from birdctl.settings import Settings
 from tests.unit.cli.test_checks import put
 

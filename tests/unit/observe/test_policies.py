@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from birdctl.addresses import Family
 from birdctl.cluster.store import Cluster
+from birdctl.netfilter import iptables_text
+from birdctl.netfilter.iptables_text import Counted, Saved
 from birdctl.observe.policies import counted, from_kernel, policies, programmed
-from birdctl.policies import iptables_text
 from birdctl.policies.compile import PolicyCompiler
-from birdctl.policies.iptables_text import Counted, Saved
 from birdctl.policies.options import PolicyOptions
 from tests.unit.policies.build import cluster_policy, labels, namespace, node, pod, policy
 

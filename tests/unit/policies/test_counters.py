@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from birdctl.addresses import Family
+from birdctl.netfilter.model import Chain, Effect, Rule
 from birdctl.policies.counters import Counters, Reading
-from birdctl.policies.model import Chain, Direction, Effect, Rule
+from birdctl.policies.model import Direction
 
 ALLOW = Rule(target="RETURN", policies=("NetworkPolicy a/b", "NetworkPolicy a/c"), effect=Effect.ALLOW)
 END = Rule(target="BIRDCTL-DENY-IN", goto=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ipaddress import ip_address, ip_network
 
 from birdctl.addresses import Family
-from birdctl.policies.model import Chain, IpSet, PolicyState, Rule, SetMatch, SetType, Table
+from birdctl.netfilter.model import Chain, IpSet, Rule, SetMatch, SetType, Table
+from birdctl.policies.model import PolicyState
 from birdctl.policies.transition import set_changes, stages, touched
 
 A, B, C = (ip_address(f"10.0.0.{number}") for number in (1, 2, 3))

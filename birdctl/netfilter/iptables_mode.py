@@ -10,7 +10,7 @@ import re
 import shutil
 
 from birdctl.errors import Unavailable
-from birdctl.policies.iptables import IPTABLES, Mode, run
+from birdctl.netfilter.iptables import IPTABLES, Mode, run
 from birdctl.policies.model import CHAIN_PREFIX
 
 _HINTS = re.compile(r"^:KUBE-(?:IPTABLES-HINT|KUBELET-CANARY) ", re.MULTILINE)

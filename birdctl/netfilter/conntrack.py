@@ -15,7 +15,7 @@ from socket import AF_INET, AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP
 
 from birdctl.addresses import Address, Family
 from birdctl.errors import BackendError, Unavailable
-from birdctl.policies.netlink import NETLINK_ROUTE, Message, Netlink, attribute, attributes, nested
+from birdctl.netfilter.netlink import NETLINK_ROUTE, Message, Netlink, attribute, attributes, nested
 
 _SUBSYSTEM = 1 << 8
 _GET, _DELETE = 1, 2

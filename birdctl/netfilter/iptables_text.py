@@ -15,7 +15,8 @@ from ipaddress import ip_network
 
 from birdctl.addresses import Family
 from birdctl.errors import BackendError
-from birdctl.policies.model import CHAIN_PREFIX, Chain, Effect, Rule, SetMatch, Table
+from birdctl.netfilter.model import Chain, Effect, Rule, SetMatch, Table
+from birdctl.policies.model import CHAIN_PREFIX
 
 MARK = "birdctl:"
 """What our rules' comments begin with."""

@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import chain
 
 from birdctl.errors import Unavailable
-from birdctl.policies import ipset_wire
-from birdctl.policies.model import SET_PREFIX, IpSet
-from birdctl.policies.netlink import Message, Netlink
+from birdctl.netfilter import ipset_wire
+from birdctl.netfilter.model import IpSet
+from birdctl.netfilter.netlink import Message, Netlink
+from birdctl.policies.model import SET_PREFIX
 from birdctl.policies.transition import Membership
 
 _TAKEN = "a set of that name and another kind is there, and rules of others use it"

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from birdctl.addresses import Family
 from birdctl.errors import BackendError
-from birdctl.policies import iptables_text as text
-from birdctl.policies.iptables_change import recognised, rehook, removal, since
-from birdctl.policies.model import Chain, Effect, Rule, SetMatch, Table
+from birdctl.netfilter import iptables_text as text
+from birdctl.netfilter.iptables_change import recognised, rehook, removal, since
+from birdctl.netfilter.model import Chain, Effect, Rule, SetMatch, Table
 
 NEW = ("-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED")
 names = st.from_regex(r"[a-z0-9][a-z0-9-]{0,20}", fullmatch=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from birdctl.policies.iptables_text import Counted, Saved, chain_lines, rule, split
-from birdctl.policies.model import Chain, Rule, Table
+from birdctl.netfilter.iptables_text import Counted, Saved, chain_lines, rule, split
+from birdctl.netfilter.model import Chain, Rule, Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,11 +15,12 @@ from dataclasses import replace
 
 from birdctl.addresses import Family
 from birdctl.errors import BackendError, Unavailable
-from birdctl.policies import iptables_text
+from birdctl.netfilter import iptables_text
+from birdctl.netfilter.iptables_change import TableChange, removal
+from birdctl.netfilter.iptables_text import Saved
+from birdctl.netfilter.model import Chain, Rule, Table
 from birdctl.policies.counters import Counts, Reading
-from birdctl.policies.iptables_change import TableChange, removal
-from birdctl.policies.iptables_text import Saved
-from birdctl.policies.model import CHAIN_PREFIX, Chain, Rule, Table
+from birdctl.policies.model import CHAIN_PREFIX
 
 IPTABLES = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 _LOCK_SECONDS = "10"

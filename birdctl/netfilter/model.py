@@ -1,7 +1,7 @@
-"""What enforcing policies on a node takes: ipsets and iptables chains, the same values for desired and actual.
+"""ipsets and iptables chains, the same values for desired and actual.
 
-One filter table per family. Everything is named, sorted and resolved by the compiler; backends only write it. A set's
-name is a digest of its type and meaning (a selector, an address block), so a set whose meaning changes is another set.
+Everything is named, sorted and resolved by compilers; backends only write it. Whose a chain, a set or a rule is can be
+told from it alone, so that several owners, and programs besides birdctl, write to the same kernel.
 """
 
 from __future__ import annotations
@@ -9,9 +9,43 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from birdctl.addresses import Address, Family, Prefix
 
+TableName = Literal["filter", "nat", "mangle"]
+BUILTIN: Mapping[TableName, tuple[str, ...]] = {
+    "filter": ("INPUT", "FORWARD", "OUTPUT"),
+    "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
+    "mangle": ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"),
+}
+"""The kernel's own chains of each table."""
+
+
+class Owner(enum.Enum):
+    """Whose chains, sets and rules they are; `rank` is the order of their hooks where they share a chain."""
+
+    POLICIES = "birdctl"
+    SERVICES = "birdsvc"
+
+    @property
+    def chain_prefix(self) -> str:
+        """What the names of its chains begin with, and nobody else's."""
+        return f"{self.value.upper()}-"
+
+    @property
+    def set_prefix(self) -> str:
+        """What the names of its sets begin with, and nobody else's."""
+        return f"{self.value}-"
+
+    @property
+    def mark(self) -> str:
+        """What its rules' comments begin with."""
+        return f"{self.value}:"
+
+    @property
+    def rank(self) -> int:
+        return tuple(Owner).index(self)
 
 
 class SetType(enum.StrEnum):
@@ -103,18 +137,32 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
-    """One chain of ours, its rules in order."""
+    """One chain of an owner's, its rules in order."""
 
     name: str
     rules: tuple[Rule, ...]
 
 
+Counts = tuple[tuple[int, int], ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """The filter table's part of ours for one family. `hooks` are the jumps from the kernel's chains, which must be
-    first there: (INPUT, FORWARD or OUTPUT, rule).
-    """
+class Reading:
+    """What the kernel says of the rules of one chain: packets and bytes of each, in order."""
 
     family: Family
+    chain: Chain
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """An owner's part of one table. `hooks` are the jumps from the kernel's chains, which must be first there, behind
+    those of owners of a lower rank: (chain, rule).
+    """
+
+    owner: Owner
+    family: Family
+    name: TableName = "filter"
     hooks: tuple[tuple[str, Rule], ...]
     chains: Mapping[str, Chain]

@@ -15,7 +15,7 @@ import msgspec
 from birdctl.errors import BackendError
 from birdctl.netfilter import iptables_text
 from birdctl.netfilter.iptables_text import Saved
-from birdctl.netfilter.model import Effect
+from birdctl.netfilter.model import Effect, Owner
 from birdctl.observe.state import State
 from birdctl.observe.views import Policy, PolicyType, RuleCounts, View
 from birdctl.policies.compile import ProgrammedPolicy
@@ -133,7 +133,7 @@ def counted(tables: Iterable[Saved]) -> Iterator[RuleCount]:
 
 
 def _digest(line: str) -> str:
-    return line.partition(f'"{iptables_text.MARK}')[2].partition(" ")[0]
+    return line.partition(f'"{Owner.POLICIES.mark}')[2].partition(" ")[0]
 
 
 def _direction(chain: str) -> Direction | None:

@@ -9,7 +9,7 @@ from birdctl.addresses import Address, family
 from birdctl.cluster.objects import Node
 from birdctl.cluster.store import Cluster
 from birdctl.netfilter import iptables_text
-from birdctl.netfilter.model import Rule
+from birdctl.netfilter.model import Owner, Rule
 from birdctl.observe.ends import End, end
 from birdctl.observe.explain import Step
 from birdctl.observe.views import View
@@ -172,7 +172,7 @@ def _told(hit: Hit) -> str:
 
 def _conditions(rule: Rule) -> str:
     """As iptables writes them."""
-    return f" {iptables_text.rule(rule)}".partition(" -m comment ")[0].strip() or "everything"
+    return f" {iptables_text.rule(rule, Owner.POLICIES)}".partition(" -m comment ")[0].strip() or "everything"
 
 
 def _decision(found: Verdict, last: Hit | None) -> str:

@@ -9,20 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from birdctl.addresses import Family
-from birdctl.netfilter.model import Chain, Effect, Rule
+from birdctl.netfilter.model import Chain, Effect, Reading, Rule
 from birdctl.policies.compile.names import POLICY, direction_of, refusing_chain
 from birdctl.policies.model import Direction
-
-Counts = tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """What the kernel says of the rules of one chain: packets and bytes of each, in order."""
-
-    family: Family
-    chain: Chain
-    counts: Counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from birdctl.addresses import Family
-from birdctl.netfilter.model import IpSet, Table
+from birdctl.netfilter.model import IpSet, Owner, Table
 
-CHAIN_PREFIX = "BIRDCTL-"
-SET_PREFIX = "birdctl-"
+CHAIN_PREFIX, SET_PREFIX = Owner.POLICIES.chain_prefix, Owner.POLICIES.set_prefix
 
 
 class Direction(enum.StrEnum):

@@ -29,10 +29,13 @@ def kernel(packets: int) -> list[Saved]:
     """As if every rule had matched so many packets of ten bytes."""
     table = COMPILED.state.tables[Family.IPV4]
     chains = {
-        name: tuple(Counted(text=iptables_text.rule(rule), packets=packets, bytes=10 * packets) for rule in chain.rules)
+        name: tuple(
+            Counted(text=iptables_text.rule(rule, table.owner), packets=packets, bytes=10 * packets)
+            for rule in chain.rules
+        )
         for name, chain in table.chains.items()
     }
-    return [Saved(family=Family.IPV4, chains=chains, builtin={})]
+    return [Saved(owner=table.owner, family=Family.IPV4, chains=chains, builtin={})]
 
 
 def shown():

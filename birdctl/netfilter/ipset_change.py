@@ -49,5 +49,5 @@ def changed_sets(known: Mapping[str, IpSet], desired: Mapping[str, IpSet]) -> It
 
 
 def _alike(one: IpSet, other: IpSet) -> bool:
-    """A set of another kind under the same name is not ours: to create it again tells why it cannot be."""
+    """A set of another kind under the same name is not this one, which has to be made."""
     return (one.type, one.family, one.timeout) == (other.type, other.family, other.timeout)

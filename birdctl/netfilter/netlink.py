@@ -55,6 +55,8 @@ class Message:
     """A request of a netfilter subsystem, without the fields that the socket fills in."""
 
     __slots__ = ("body", "flags", "kind")
+    skipped = _GENERIC.size
+    """Bytes at the start of a reply that say nothing new."""
 
     def __init__(self, kind: int, body: bytes, flags: int = 0, family: int = 0) -> None:
         self.kind = kind
@@ -124,7 +126,7 @@ class Netlink:
                     yield done + sequence - first, number
 
     def dump(self, message: Message) -> Iterator[bytes]:
-        """The bodies of the replies, after netfilter's own header. Raises OSError with the kernel's error number."""
+        """The bodies of the replies, after what the message skips. Raises OSError with the kernel's error number."""
         self._socket.sendall(self._packed(message, NLM_F_DUMP))
         while True:
             for kind, sequence, body in self._receive():
@@ -135,7 +137,7 @@ class Netlink:
                 if kind == _NLMSG_ERROR:
                     number = -int.from_bytes(body[:4], "little", signed=True)
                     raise OSError(number, f"{self._who} error {number}")
-                yield body[_GENERIC.size :]
+                yield body[message.skipped :]
 
     def _packed(self, message: Message, flags: int) -> bytes:
         self._sequence += 1

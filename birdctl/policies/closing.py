@@ -69,8 +69,8 @@ def _table(table: Table, refused: Refused, reasons: dict[str, str]) -> Table:
 
 
 def _is_vital(rule: Rule, chain: Chain, entries: Collection[str]) -> bool:
-    """Without what ends a chain, or leads into it, nothing would be refused; with one refusal less, all others are."""
-    return rule == chain.rules[-1] or (chain.name in entries and rule.target != "DROP")
+    """Whether refusals depend on it: it ends a chain, or leads from a hook to others."""
+    return (rule == chain.rules[-1] and rule.effect is None) or (chain.name in entries and rule.target != "DROP")
 
 
 def _chain(chain: Chain, faults: Collection[Rule]) -> Chain:

@@ -42,11 +42,13 @@ class Scheduler(enum.StrEnum):
 
 
 class SchedulerFlag(enum.StrEnum):
-    """ipvsadm(8)'s sched-flags: of mh, `flag-1` is mh-fallback and `flag-2` mh-port."""
+    """ipvsadm(8)'s sched-flags: of sh and mh, `flag-1` is fallback and `flag-2` port.
+
+    There is a third one, which no scheduler uses: it marks a virtual server as ours (`VirtualServer.ours`).
+    """
 
     FLAG_1 = "flag-1"
     FLAG_2 = "flag-2"
-    FLAG_3 = "flag-3"
 
 
 class Forwarding(enum.StrEnum):
@@ -99,7 +101,10 @@ class Owner(Value, frozen=True, kw_only=True, gc=False):
 
 
 class VirtualServer(msgspec.Struct, frozen=True, kw_only=True):
-    """`persistence_seconds` is 0 without session affinity. `owner` is not in the kernel: None in what was read."""
+    """`persistence_seconds` is 0 without session affinity. `owner` is not in the kernel: None in what was read.
+
+    `ours` is False for what others made: only in what was read.
+    """
 
     key: ServerKey
     scheduler: Scheduler
@@ -108,10 +113,41 @@ class VirtualServer(msgspec.Struct, frozen=True, kw_only=True):
     forwarding: Forwarding = Forwarding.MASQUERADE
     real_servers: tuple[RealServer, ...] = ()
     owner: Owner | None = None
+    ours: bool = True
 
     @property
     def family(self) -> Family:
         return self.key.family if isinstance(self.key, Mark) else family(self.key.address)
+
+
+class Connections(Value, frozen=True, kw_only=True, gc=False):
+    """Of one real server. `persistent` are clients that affinity sends there, whether they are connected or not."""
+
+    active: int = 0
+    inactive: int = 0
+    persistent: int = 0
+
+
+class Traffic(Value, frozen=True, kw_only=True, gc=False):
+    """Of one virtual server: totals since it was made, and the kernel's averages over the last seconds."""
+
+    connections: int = 0
+    packets_in: int = 0
+    packets_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    connections_per_second: int = 0
+    packets_in_per_second: int = 0
+    packets_out_per_second: int = 0
+    bytes_in_per_second: int = 0
+    bytes_out_per_second: int = 0
+
+
+class Activity(msgspec.Struct, frozen=True, kw_only=True):
+    """What a virtual server does; its real servers by address and port."""
+
+    traffic: Traffic = Traffic()
+    real_servers: Mapping[tuple[Address, int], Connections] = {}
 
 
 class DirectReturn(Value, frozen=True, kw_only=True, gc=False):

@@ -10,12 +10,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 import msgspec
 
 from birdctl.addresses import Address, Family, Prefix, family, host_prefix, parse_address
+from birdctl.cluster.annotations import annotation
 from birdctl.cluster.bgp import AddressKind, Advertise
+from birdctl.cluster.faults import Faults
 from birdctl.cluster.objects import Endpoint, EndpointSlice, Labels, Service
+from birdctl.cluster.programmed import ProgrammedService
 from birdctl.errors import InputError
 from birdctl.routing.compile.advertisements import DEFAULTS, Advertisement, Class
-from birdctl.routing.compile.faults import Faults
-from birdctl.routing.compile.nodes import annotation
 
 _SOURCES: Mapping[AddressKind, str] = {
     "ClusterIP": "clusterIP",
@@ -38,6 +39,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     advertise: Advertise
     advertisements: tuple[Advertisement, ...]
     without_endpoints: bool
+    only_programmed: bool
     cluster_ranges: tuple[Prefix, ...]
     ranges: Mapping[AddressKind, tuple[Prefix, ...]]
 
@@ -59,13 +61,19 @@ class Announcement(msgspec.Struct, frozen=True):
 NOTHING = Announcement()
 
 
-def announcement(service: Service, slices: Collection[EndpointSlice], namespace: Labels, rules: Rules) -> Announcement:
+def announcement(
+    service: Service,
+    slices: Collection[EndpointSlice],
+    namespace: Labels,
+    rules: Rules,
+    programmed: ProgrammedService | None = None,
+) -> Announcement:
     faults = Faults(service.ref)
     asked = _asked(service, namespace, rules, faults)
     if not asked or _has_no_addresses(service):
         return Announcement({}, tuple(faults)) if faults else NOTHING
     claims: dict[Prefix, Claim] = {}
-    endpoints = _Endpoints(service, slices, rules)
+    endpoints = _Endpoints(service, slices, rules, programmed)
     for kind, names in asked.items():
         for place, text in _texts(service, kind):
             address = faults.read(place, parse_address, text)
@@ -139,10 +147,17 @@ def _placed(field_: str, texts: Iterable[str]) -> Iterator[tuple[str, str]]:
 class _Endpoints:
     """Whether traffic to an address of the service that reaches this node has somewhere to go."""
 
-    def __init__(self, service: Service, slices: Collection[EndpointSlice], rules: Rules) -> None:
+    def __init__(
+        self,
+        service: Service,
+        slices: Collection[EndpointSlice],
+        rules: Rules,
+        programmed: ProgrammedService | None,
+    ) -> None:
         spec = service.spec
         self._slices = slices
         self._rules = rules
+        self._programmed = programmed
         self._unready_too = spec.publish_not_ready_addresses
         local = annotation(service.metadata.annotations, "service.local")
         self._external_local = spec.external_traffic_policy == "Local" or bool(local and local.word == "true")
@@ -150,14 +165,19 @@ class _Endpoints:
 
     def serve(self, kind: AddressKind, address: Address) -> bool:
         local = self._internal_local if kind == "ClusterIP" else self._external_local
-        if self._rules.without_endpoints and not local:
-            return True
-        return any(
+        idle = self._rules.without_endpoints and not local
+        if self._rules.only_programmed and not self._is_programmed(address, idle=idle):
+            return False
+        return idle or any(
             self._counts(endpoint) and (not local or endpoint.node_name == self._rules.node)
             for each in self._slices
             if each.address_type == family(address)
             for endpoint in each.endpoints
         )
+
+    def _is_programmed(self, address: Address, *, idle: bool) -> bool:
+        found = self._programmed
+        return found is not None and address in (found.addresses if idle else found.serving)
 
     def _counts(self, endpoint: Endpoint) -> bool:
         return self._unready_too or endpoint.conditions.is_ready

@@ -266,3 +266,15 @@ def test_the_connections_of_a_pod_that_is_gone_go_with_it(kernel, backend):
     assert eventually(lambda: hears(talking))
     db = next(iter(backend._conntrack.flows(Family.IPV4, None))).source
     assert backend.cut((), gone={db}) == 1
+
+
+@pytest.mark.usefixtures("babbling")
+def test_what_a_writer_that_was_killed_did_not_cut_its_successor_cuts(kernel, backend):
+    backend.apply(OPEN)
+    talking = kernel.run("client", TALK, "tcp", address("web"), "80")
+    assert eventually(lambda: hears(talking))
+    backend.apply(ONLY_DB)
+    assert hears(talking)
+    with closing(PolicyBackend(backend.mode)) as successor:
+        assert successor.cut(successor.apply(ONLY_DB).touched) == 1
+    eventually(lambda: silent(talking))

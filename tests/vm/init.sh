@@ -1,0 +1,14 @@
+#!/bin/sh
+# First process of the machine of tests/machine.py: runs $MACHINE/command, and leaves its exit status in $MACHINE/status.
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t tmpfs tmpfs /run
+mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+mkdir -p /run/tmp /run/lock /lib/modules
+mount --bind /usr/lib/uml/modules /lib/modules
+ip link set lo up
+sh "$MACHINE/command" > "$MACHINE/stdout" 2> "$MACHINE/stderr" < /dev/null
+echo $? > "$MACHINE/status.new"
+sync
+mv "$MACHINE/status.new" "$MACHINE/status"
+sleep infinity

@@ -9,11 +9,11 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 
+from birdctl import syscalls
 from birdctl.addresses import Family
 from birdctl.cli import checks
 from birdctl.cli.checks import Check, error, ok, sysctl, warning
 from birdctl.errors import BirdctlError
-from birdctl.lab import syscalls
 from birdctl.netfilter.iptables import Mode
 from birdctl.netfilter.iptables_mode import detect
 from birdctl.policies.apply import PolicyBackend

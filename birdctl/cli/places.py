@@ -54,7 +54,7 @@ class Place:
         if self.netns is None:
             yield
             return
-        from birdctl.lab import syscalls  # noqa: PLC0415 - only a lab pays for it
+        from birdctl import syscalls  # noqa: PLC0415 - only a lab pays for it
 
         with Path("/proc/thread-self/ns/net").open() as back:
             try:

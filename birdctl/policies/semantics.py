@@ -10,6 +10,8 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from birdctl.addresses import Address
 from birdctl.cluster.clusterpolicy import (
     ClusterNetworkPolicy,
@@ -25,9 +27,7 @@ from birdctl.cluster.objects import (
     NetworkPolicyIngressRule,
     NetworkPolicyPeer,
     NetworkPolicyPort,
-    NetworkPolicySpec,
     Node,
-    ObjectMeta,
     Pod,
 )
 from birdctl.cluster.store import Cluster
@@ -157,7 +157,7 @@ class _End:
     # NetworkPolicy
 
     def _selecting(self, pod: Pod, *, staged: bool = False) -> list[NetworkPolicy]:
-        """Those that isolate the pod in this direction; one that cannot be read isolates its whole namespace."""
+        """Those that isolate the pod in this direction."""
         found = [
             policy
             for policy in self._cluster.objects(NetworkPolicy).values()
@@ -165,8 +165,6 @@ class _End:
             and policy.spec.pod_selector.matches(pod.metadata.labels)
             and self._direction in policy.spec.policy_types
         ]
-        unread = (key.partition("/") for kind, key in self._cluster.errors if kind == NetworkPolicy.__name__)
-        found += [_closed(namespace, name) for namespace, _, name in unread if namespace == pod.namespace]
         chosen = (policy for policy in found if _is_staged(policy) is staged)
         return sorted(chosen, key=lambda policy: policy.key)
 
@@ -253,7 +251,11 @@ class _End:
         return None
 
     def _cluster_rules(self, policy: ClusterNetworkPolicy) -> tuple[ClusterRule, ...]:
-        return policy.spec.ingress if self._direction is Direction.INGRESS else policy.spec.egress
+        rules: tuple[ClusterRule, ...]
+        rules = policy.spec.ingress if self._direction is Direction.INGRESS else policy.spec.egress
+        if not _is_unclear(policy.spec.subject):
+            return rules
+        return tuple(replace(rule, action="Deny") for rule in rules if rule.action != "Accept")
 
     def _action(self, rule: ClusterRule) -> str:
         """What is not wholly understood is a Deny, should it match."""
@@ -270,8 +272,8 @@ class _End:
         )
 
     def _is_subject(self, subject: PolicySubject, pod: Pod) -> bool:
-        """A subject that cannot be understood is every pod."""
-        return (subject.namespaces is None) == (subject.pods is None) or self._selects(subject, pod)
+        """A subject that cannot be understood is every pod, to which the policy then does nothing but deny."""
+        return _is_unclear(subject) or self._selects(subject, pod)
 
     def _selects(self, selection: PolicySubject | PolicyPeer, pod: Pod) -> bool:
         labels = _labels(self._cluster, pod.namespace)
@@ -339,13 +341,12 @@ def _labels(cluster: Cluster, namespace: str) -> Labels:
     return found.metadata.labels if found else {"kubernetes.io/metadata.name": namespace}
 
 
+def _is_unclear(subject: PolicySubject) -> bool:
+    return (subject.namespaces is None) == (subject.pods is None)
+
+
 def _is_staged(policy: NetworkPolicy | ClusterNetworkPolicy) -> bool:
     return policy.metadata.annotations.get(_STAGED) == "true"
-
-
-def _closed(namespace: str, name: str) -> NetworkPolicy:
-    metadata = ObjectMeta(namespace=namespace, name=name)
-    return NetworkPolicy(metadata=metadata, spec=NetworkPolicySpec(policy_types=("Ingress", "Egress")))
 
 
 def _peers(rule: Rule) -> tuple[NetworkPolicyPeer, ...]:

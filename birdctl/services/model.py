@@ -14,6 +14,10 @@ import msgspec
 
 from birdctl.addresses import Address, Family, Prefix, family
 
+DIRECT_MARK = 0x0D00_0000
+DIRECT_MARK_MASK = 0xFF00_0000
+"""Every firewall mark of direct server return is `DIRECT_MARK` under this mask: one policy rule finds them all."""
+
 ServiceAddressKind = Literal["ClusterIP", "NodePort", "ExternalIP", "LoadBalancerIP"]
 
 
@@ -52,10 +56,11 @@ class SchedulerFlag(enum.StrEnum):
 
 
 class Forwarding(enum.StrEnum):
-    """How a packet gets to its real server."""
+    """How a packet gets to its real server. OTHER is only in what was read: one that we never use, or several."""
 
     MASQUERADE = "masquerade"
     TUNNEL = "tunnel"
+    OTHER = "other"
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -81,12 +86,20 @@ ServerKey = Port | Mark
 """What tells one virtual server from another."""
 
 
+Endpoint = tuple[Address, int]
+"""Address and port: what tells the real servers of one virtual server apart."""
+
+
 class RealServer(Value, frozen=True, kw_only=True, gc=False):
     """An endpoint. Weight 0 takes no new connections."""
 
     address: Address
     port: int
     weight: int = 1
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return self.address, self.port
 
 
 class Owner(Value, frozen=True, kw_only=True, gc=False):
@@ -121,11 +134,10 @@ class VirtualServer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Connections(Value, frozen=True, kw_only=True, gc=False):
-    """Of one real server. `persistent` are clients that affinity sends there, whether they are connected or not."""
+    """Of one real server. Inactive ones are being opened or closed; those of UDP are all inactive."""
 
     active: int = 0
     inactive: int = 0
-    persistent: int = 0
 
 
 class Traffic(Value, frozen=True, kw_only=True, gc=False):
@@ -144,10 +156,10 @@ class Traffic(Value, frozen=True, kw_only=True, gc=False):
 
 
 class Activity(msgspec.Struct, frozen=True, kw_only=True):
-    """What a virtual server does; its real servers by address and port."""
+    """What a virtual server and its real servers do."""
 
     traffic: Traffic = Traffic()
-    real_servers: Mapping[tuple[Address, int], Connections] = {}
+    real_servers: Mapping[Endpoint, Connections] = {}
 
 
 class DirectReturn(Value, frozen=True, kw_only=True, gc=False):

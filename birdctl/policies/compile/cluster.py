@@ -7,6 +7,7 @@ and anything else denies everything.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from birdctl.cluster.clusterpolicy import (
     ClusterEgressRule,
@@ -33,7 +34,7 @@ _HIGHEST_PRIORITY = 1000
 
 
 def cluster_policy(policy: ClusterNetworkPolicy) -> Policy:
-    """What it says. A subject that cannot be understood is every pod."""
+    """What it says. A subject that cannot be understood is every pod, and the rules then do nothing but deny."""
     spec = policy.spec
     problems: list[InputError] = []
     if not 0 <= spec.priority <= _HIGHEST_PRIORITY:
@@ -45,6 +46,8 @@ def cluster_policy(policy: ClusterNetworkPolicy) -> Policy:
         Direction.INGRESS: tuple(_rules(spec.ingress, policy.ref, "spec.ingress", problems)),
         Direction.EGRESS: tuple(_rules(spec.egress, policy.ref, "spec.egress", problems)),
     }
+    if subject is None:
+        rules = {direction: _denying(found) for direction, found in rules.items()}
     return Policy(
         ref=policy.ref,
         key=policy.key,
@@ -72,6 +75,10 @@ def _rules(
             yield found
         elif rule.action != "Accept":
             yield _DENY_ALL
+
+
+def _denying(rules: tuple[PolicyRule, ...]) -> tuple[PolicyRule, ...]:
+    return tuple(replace(rule, effect=Effect.DENY) for rule in rules if rule.effect is not Effect.ALLOW)
 
 
 def _rule(rule: ClusterIngressRule | ClusterEgressRule, ref: str, path: str, faults: list[InputError]) -> PolicyRule:

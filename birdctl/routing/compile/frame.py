@@ -9,8 +9,9 @@ import msgspec
 
 from birdctl.addresses import Family, Prefix, family
 from birdctl.cluster import objects, pools
-from birdctl.cluster.bgp import AddressKind, AddressPool, BGPAdvertisement, BGPConfiguration, BGPPeer
+from birdctl.cluster.bgp import AddressPool, BGPAdvertisement, BGPConfiguration, BGPPeer
 from birdctl.cluster.faults import Faults
+from birdctl.cluster.serviceaddresses import AddressRules
 from birdctl.cluster.store import Cluster
 from birdctl.errors import InputError
 from birdctl.routing.compile import advertisements, filters, nodes, peer_lists, peer_objects, topology
@@ -181,11 +182,7 @@ def _guards(scene: _Scene, policy: NodePolicy, pool_ranges: tuple[Prefix, ...]) 
 
 
 def _rules(scene: _Scene, found: tuple[Advertisement, ...], pool_ranges: tuple[Prefix, ...]) -> Rules:
-    options = scene.options
-    ranges: dict[AddressKind, tuple[Prefix, ...]] = {
-        "ExternalIP": options.service_external_ip_range,
-        "LoadBalancerIP": (*options.loadbalancer_ip_range, *pool_ranges),
-    }
+    options, strict = scene.options, scene.options.strict_external_ip_validation
     return Rules(
         node=scene.own.name,
         families=frozenset(scene.own.families),
@@ -193,8 +190,11 @@ def _rules(scene: _Scene, found: tuple[Advertisement, ...], pool_ranges: tuple[P
         advertisements=found,
         without_endpoints=options.advertise_without_endpoints,
         only_programmed=options.only_programmed,
-        cluster_ranges=options.service_cluster_ip_range,
-        ranges=ranges if options.strict_external_ip_validation else {},
+        addresses=AddressRules(
+            cluster=options.service_cluster_ip_range,
+            external=options.service_external_ip_range if strict else None,
+            load_balancer=(*options.loadbalancer_ip_range, *pool_ranges) if strict else None,
+        ),
     )
 
 

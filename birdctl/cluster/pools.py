@@ -1,14 +1,13 @@
-"""AddressPools, as far as routing looks at them: the ranges that load balancer addresses may come from."""
+"""AddressPools, as far as who serves an address looks at them: where load balancer addresses may come from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from birdctl.addresses import Prefix, family, sort_key
+from birdctl.addresses import Prefix, family, parse_span, sort_key
 from birdctl.cluster.bgp import AddressPool
+from birdctl.cluster.faults import Faults
 from birdctl.errors import InputError
-from birdctl.routing.compile import values
-from birdctl.routing.compile.faults import Faults
 
 
 def ranges(
@@ -34,5 +33,5 @@ def ranges(
 
 
 def _spans(field: str, texts: Iterable[str], faults: Faults) -> list[Prefix]:
-    found = [faults.read(f"{field}[{index}]", values.span, text) for index, text in enumerate(texts)]
+    found = [faults.read(f"{field}[{index}]", parse_span, text) for index, text in enumerate(texts)]
     return [prefix for prefixes in found for prefix in prefixes or ()]

@@ -1,0 +1,254 @@
+"""IPVS over generic netlink (linux/ip_vs.h): changes to messages, and dumps back to values. Pure.
+
+Scheduler flag 3, which no scheduler of the kernel knows, says that a virtual server is ours.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Address
+from typing import NamedTuple
+
+from birdctl.addresses import Address, Family
+from birdctl.netfilter.netlink import NLM_F_DUMP, Message, attribute, attributes, each_attribute, nested
+from birdctl.services.ipvs_change import ServerChange, Step
+from birdctl.services.model import (
+    Connections,
+    Forwarding,
+    Mark,
+    Port,
+    Protocol,
+    RealServer,
+    Scheduler,
+    SchedulerFlag,
+    ServerKey,
+    Traffic,
+    VirtualServer,
+)
+
+NETLINK_GENERIC = 16
+
+_CONTROL, _GET_FAMILY, _FAMILY_ID, _FAMILY_NAME = 16, 3, 1, 2
+_NEW_SERVICE, _SET_SERVICE, _DEL_SERVICE, _GET_SERVICE = 1, 2, 3, 4
+_NEW_DEST, _SET_DEST, _DEL_DEST, _GET_DEST = 5, 6, 7, 8
+_SET_CONFIG = 12
+_SERVICE, _DEST, _TIMEOUT_TCP, _TIMEOUT_FIN, _TIMEOUT_UDP = 1, 2, 4, 5, 6
+_AF, _PROTOCOL, _ADDR, _PORT, _FWMARK = 1, 2, 3, 4, 5
+_SCHED_NAME, _FLAGS, _TIMEOUT, _NETMASK, _STATS64 = 6, 7, 8, 9, 12
+_DEST_ADDR, _DEST_PORT, _FORWARDING, _WEIGHT, _UPPER, _LOWER = 1, 2, 3, 4, 5, 6
+_ACTIVE, _INACTIVE, _PERSISTENT, _DEST_FAMILY = 7, 8, 9, 11
+_F_PERSISTENT, _F_OURS = 0x01, 0x20
+_FLAG_BITS = {SchedulerFlag.FLAG_1: 0x08, SchedulerFlag.FLAG_2: 0x10}
+_FLAGS_MASK = 0x39
+"""The flags that we decide about: persistence and those of the scheduler."""
+
+_HEADER = struct.Struct("=BBH")
+_IPVS_VERSION = 1
+_AF_INET, _AF_INET6 = 2, 10
+_FAMILIES = {Family.IPV4: _AF_INET, Family.IPV6: _AF_INET6}
+_PROTOCOLS = {Protocol.TCP: 6, Protocol.UDP: 17, Protocol.SCTP: 132}
+_PROTOCOL_NAMES = {number: name for name, number in _PROTOCOLS.items()}
+_FORWARDINGS = {Forwarding.MASQUERADE: 0, Forwarding.TUNNEL: 2}
+_SCHEDULERS = {each.value: each for each in Scheduler}
+_NETMASKS = {Family.IPV4: b"\xff\xff\xff\xff", Family.IPV6: struct.pack("=I", 128)}
+"""Affinity of every client alone: a mask for IPv4, a length for IPv6."""
+
+
+class Command(Message):
+    """A request of generic netlink."""
+
+    __slots__ = ()
+
+    def __init__(self, kind: int, command: int, body: bytes, flags: int = 0) -> None:
+        self.kind = kind
+        self.flags = flags
+        self.body = _HEADER.pack(command, _IPVS_VERSION, 0) + body
+
+
+class Found(NamedTuple):
+    """A virtual server of a dump, without its real servers."""
+
+    server: VirtualServer
+    traffic: Traffic
+
+
+class FoundReal(NamedTuple):
+    """A real server of a dump."""
+
+    server: RealServer
+    forwarding: Forwarding | None
+    connections: Connections
+
+
+def ask_family() -> Message:
+    """Makes the kernel load IPVS, where that is a module; ENOENT when there is none."""
+    return Command(_CONTROL, _GET_FAMILY, attribute(_FAMILY_NAME, b"IPVS\0"))
+
+
+def list_families() -> Message:
+    return Command(_CONTROL, _GET_FAMILY, b"")
+
+
+def family_id(replies: Iterable[bytes]) -> int | None:
+    """The number that IPVS has in this kernel, from the replies to `list_families`."""
+    for found in map(attributes, replies):
+        if found[_FAMILY_NAME] == b"IPVS\0":
+            return int.from_bytes(found[_FAMILY_ID], "little")
+    return None
+
+
+def list_servers(kind: int) -> Message:
+    return Command(kind, _GET_SERVICE, b"")
+
+
+def list_real_servers(kind: int, key: ServerKey) -> Message:
+    return Command(kind, _GET_DEST, _named(key))
+
+
+def timeouts(kind: int, tcp: int, fin: int, udp: int) -> Message:
+    """In seconds; 0 leaves one as it is."""
+    values = ((_TIMEOUT_TCP, tcp), (_TIMEOUT_FIN, fin), (_TIMEOUT_UDP, udp))
+    return Command(kind, _SET_CONFIG, b"".join(_number(each, value) for each, value in values))
+
+
+def messages(kind: int, change: ServerChange) -> Iterator[Message]:
+    """In an order in which the virtual server never lacks a real server that it has before and after."""
+    server = change.server
+    name = _named(server.key)
+    if change.step is Step.DELETE:
+        yield Command(kind, _DEL_SERVICE, name)
+        return
+    if change.step is not Step.KEEP:
+        command = _NEW_SERVICE if change.step is Step.CREATE else _SET_SERVICE
+        yield Command(kind, command, nested(_SERVICE, _identity(server.key), _settings(server)))
+    forwarding = _number(_FORWARDING, _FORWARDINGS[server.forwarding])
+    for command, real_servers in ((_NEW_DEST, change.coming), (_SET_DEST, change.changing)):
+        for each in real_servers:
+            yield Command(kind, command, name + nested(_DEST, _endpoint(each), forwarding, _weight(each.weight)))
+    for each in change.going:
+        yield Command(kind, _DEL_DEST, name + nested(_DEST, _endpoint(each)))
+
+
+def is_deletion(message: Message) -> bool:
+    return message.body[0] in (_DEL_SERVICE, _DEL_DEST)
+
+
+def subject(message: Message) -> str:
+    """What a message is about, for people."""
+    found = attributes(message.body, _HEADER.size)
+    if _DEST not in found:
+        return "virtual server"
+    real = attributes(found[_DEST])
+    address = _address(real[_DEST_ADDR], len(real[_DEST_ADDR]) == 4)  # noqa: PLR2004
+    return f"real server {address} port {int.from_bytes(real[_DEST_PORT], 'big')}"
+
+
+def _number(kind: int, value: int) -> bytes:
+    return attribute(kind, value.to_bytes(4, "little"))
+
+
+def _short(kind: int, value: int) -> bytes:
+    return attribute(kind, value.to_bytes(2, "little"))
+
+
+def _port(kind: int, value: int) -> bytes:
+    return attribute(kind, value.to_bytes(2, "big"))
+
+
+def _named(key: ServerKey) -> bytes:
+    return nested(_SERVICE, _identity(key))
+
+
+def _identity(key: ServerKey) -> bytes:
+    if isinstance(key, Mark):
+        return _short(_AF, _FAMILIES[key.family]) + _number(_FWMARK, key.mark)
+    return b"".join(
+        (
+            _short(_AF, _AF_INET if key.address.version == 4 else _AF_INET6),  # noqa: PLR2004
+            _short(_PROTOCOL, _PROTOCOLS[key.protocol]),
+            attribute(_ADDR, key.address.packed),
+            _port(_PORT, key.port),
+        )
+    )
+
+
+def _settings(server: VirtualServer) -> bytes:
+    flags = _F_OURS | sum(_FLAG_BITS[each] for each in server.flags)
+    if server.persistence_seconds:
+        flags |= _F_PERSISTENT
+    return b"".join(
+        (
+            attribute(_SCHED_NAME, server.scheduler.encode() + b"\0"),
+            attribute(_FLAGS, struct.pack("=II", flags, _FLAGS_MASK)),
+            _number(_TIMEOUT, server.persistence_seconds),
+            attribute(_NETMASK, _NETMASKS[server.family]),
+        )
+    )
+
+
+def _endpoint(server: RealServer) -> bytes:
+    return attribute(_DEST_ADDR, server.address.packed) + _port(_DEST_PORT, server.port)
+
+
+def _weight(weight: int) -> bytes:
+    return _number(_WEIGHT, weight) + _number(_UPPER, 0) + _number(_LOWER, 0)
+
+
+def server(reply: bytes) -> Found | None:
+    """The virtual server of a reply to `list_servers`; None for a protocol that no Service has."""
+    found = attributes(attributes(reply)[_SERVICE])
+    key = _key(found)
+    if key is None:
+        return None
+    flags = int.from_bytes(found[_FLAGS][:4], "little")
+    scheduler = _SCHEDULERS.get(found[_SCHED_NAME].rstrip(b"\0").decode())
+    return Found(
+        VirtualServer(
+            key=key,
+            scheduler=scheduler or Scheduler.RR,
+            flags=frozenset(flag for flag, bit in _FLAG_BITS.items() if flags & bit),
+            persistence_seconds=_int(found[_TIMEOUT]) if flags & _F_PERSISTENT else 0,
+            ours=bool(flags & _F_OURS) and scheduler is not None,
+        ),
+        _traffic(found[_STATS64]),
+    )
+
+
+def _key(found: dict[int, bytes]) -> ServerKey | None:
+    is_v4 = _int(found[_AF]) == _AF_INET
+    if _FWMARK in found:
+        return Mark(mark=_int(found[_FWMARK]), family=Family.IPV4 if is_v4 else Family.IPV6)
+    protocol = _PROTOCOL_NAMES.get(_int(found[_PROTOCOL]))
+    if protocol is None:
+        return None
+    return Port(address=_address(found[_ADDR], is_v4), protocol=protocol, port=int.from_bytes(found[_PORT], "big"))
+
+
+def real_server(reply: bytes, *, is_v4: bool) -> FoundReal:
+    """The real server of a reply to `list_real_servers`, of a virtual server of this family."""
+    found = attributes(attributes(reply)[_DEST])
+    if _DEST_FAMILY in found:
+        is_v4 = _int(found[_DEST_FAMILY]) == _AF_INET
+    return FoundReal(
+        RealServer(
+            address=_address(found[_DEST_ADDR], is_v4),
+            port=int.from_bytes(found[_DEST_PORT], "big"),
+            weight=_int(found[_WEIGHT]),
+        ),
+        None,
+        Connections(active=_int(found[_ACTIVE]), inactive=_int(found[_INACTIVE]), persistent=_int(found[_PERSISTENT])),
+    )
+
+
+def _int(value: bytes) -> int:
+    return int.from_bytes(value, "little")
+
+
+def _address(value: bytes, is_v4: bool) -> Address:
+    return IPv4Address(value[:4]) if is_v4 else IPv6Address(value)
+
+
+def _traffic(stats: bytes) -> Traffic:
+    values = dict(each_attribute(stats))
+    return Traffic(**{name: _int(values[kind]) for kind, name in enumerate(Traffic.__struct_fields__, 1)})

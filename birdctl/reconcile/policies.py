@@ -13,7 +13,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from itertools import starmap
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -21,7 +20,7 @@ import msgspec
 
 from birdctl.addresses import Address
 from birdctl.cluster.store import Cluster, Key
-from birdctl.errors import BackendError, InputError
+from birdctl.errors import BackendError, InputError, NotProgrammed
 from birdctl.observe.counters import Counters
 from birdctl.observe.state import Policies
 from birdctl.policies import bridges
@@ -190,7 +189,7 @@ class PolicyLoop(Loop[Policies]):
             changed=prepared.desired != self.state.desired,
             desired=prepared.desired,
             programmed=prepared.programmed,
-            unprogrammed=self._tell_refused(result.refused),
+            unprogrammed=self._tell_refused(prepared, result.refused),
         )
 
     def _bypasses(self) -> Iterator[InputError]:
@@ -201,20 +200,25 @@ class PolicyLoop(Loop[Policies]):
             )
             yield InputError(f"Node {self._settings.node}", "", f"{problem} (sysctl -w {name}=1)")
 
-    def _tell_refused(self, refused: Mapping[str, str]) -> tuple[InputError, ...]:
+    def _tell_refused(self, prepared: PreparedPolicies, refused: Mapping[str, str]) -> tuple[InputError, ...]:
         """One line in the log for each policy that is not in force any more, or again."""
         before = {each.origin: each for each in self.state.unprogrammed}
-        now = {each.origin: each for each in starmap(self._unprogrammed, refused.items())}
+        staged = {each.ref for each in prepared.programmed if each.staged}
+        found = (self._unprogrammed(policy, why, counts=policy in staged) for policy, why in refused.items())
+        now = {each.origin: each for each in found}
         for origin in now.keys() - before.keys():
             log.error("%s", now[origin])
         for origin in before.keys() - now.keys():
             log.info("%s: in force again", origin)
         return tuple(now[origin] for origin in sorted(now))
 
-    def _unprogrammed(self, policy: str, reason: str) -> InputError:
-        if policy:
-            return InputError(policy, "", f"the kernel does not take it, its pods are closed: {reason}")
-        return InputError(f"Node {self._settings.node}", "", f"left out, as the kernel does not take it: {reason}")
+    def _unprogrammed(self, policy: str, why: str, *, counts: bool) -> NotProgrammed:
+        """`policy` "" is what belongs to none; one that only counts closes nothing."""
+        node = self._settings.node
+        if not policy:
+            return NotProgrammed(f"Node {node}", "", f"left out, as the kernel does not take it: {why}")
+        instead = "so it counts nothing" if counts else "its pods are closed"
+        return NotProgrammed(policy, "", f"the kernel of {node} does not take it, {instead}: {why}")
 
     # Connections.
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 MS_BIND = 4096
@@ -82,6 +84,17 @@ def enter(namespace: Path, flag: int) -> None:
         _checked(_libc.setns(descriptor, flag), namespace)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def inside_network(namespace: Path) -> Iterator[None]:
+    """Within, this thread and the programs it starts are in the network namespace behind the file."""
+    with Path("/proc/thread-self/ns/net").open() as back:
+        enter(namespace, CLONE_NEWNET)
+        try:
+            yield
+        finally:
+            enter(Path(f"/proc/self/fd/{back.fileno()}"), CLONE_NEWNET)
 
 
 def set_hostname(name: str) -> None:

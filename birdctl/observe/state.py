@@ -215,8 +215,10 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
 def _problems(state: State) -> Iterator[InputError]:
     for each in state.domains.values():
         yield from each.problems
-    for each in (state.policies, state.services):
-        yield from each.unprogrammed if each else ()
+    if state.policies:
+        yield from state.policies.unprogrammed
+    if state.services:
+        yield from state.services.unprogrammed
 
 
 def document(state: State) -> dict[str, Any]:

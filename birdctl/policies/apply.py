@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from birdctl.addresses import Address, Family
@@ -25,7 +26,7 @@ from birdctl.netfilter.iptables_text import Saved
 from birdctl.netfilter.model import Owner, Table
 from birdctl.policies import cutting
 from birdctl.policies.closing import Closed, Refused, close
-from birdctl.policies.counters import Counter, Counters
+from birdctl.policies.counters import Counter, Counters, counts
 from birdctl.policies.model import PolicyState
 from birdctl.policies.transition import stages, touched
 
@@ -114,7 +115,8 @@ class PolicyBackend:
     def counters(self) -> tuple[Counter, ...]:
         """What passed the rules of the applied policies since this backend began; it never goes down."""
         tables = self._known.tables.values() if self._known else ()
-        return self._counters.update(reading for table in tables for reading in self._iptables.counts(table))
+        self._counters.add([reading for table in tables for reading in self._iptables.counts(table)])
+        return self._counters.totals()
 
     def _bring_about(self, desired: PolicyState, gone: Collection[Address]) -> Closed:
         """The desired state, closed where the kernel refuses a part of it."""
@@ -160,25 +162,34 @@ class PolicyBackend:
             return Refused(sets=refused)
         for family, known in seen.state.tables.items():
             change = since(known, target.tables.get(family, _empty(family)), seen.hooks.get(family))
-            if change and (rules := self._write_table(family, change)):
+            if change and (rules := self._write_table(known, change)):
                 return rules
         refused = self._ipset.delete(changes.going)
         self._ipset.destroy(changes.destroy)
         return Refused(sets=refused)
 
-    def _write_table(self, family: Family, change: TableChange) -> Refused:
+    def _write_table(self, known: Table, change: TableChange) -> Refused:
         """Raises what iptables answered when no rule of its own is to blame."""
+        ending = {each.name for each in change.fill}.union(change.remove)
+        self._count(known, ending)
         try:
-            self._iptables.write(family, change)
+            self._iptables.write(known.family, change)
         except Unavailable:
             raise
         except BackendError:
             rules = dict.fromkeys(rule for chain in change.fill for rule in chain.rules)
-            refused = self._iptables.refused(family, tuple(rules))
+            refused = self._iptables.refused(known.family, tuple(rules))
             if not refused:
                 raise
             return Refused(rules=refused)
+        self._counters.forget(known.family, ending)
         return Refused()
+
+    def _count(self, known: Table, ending: Collection[str]) -> None:
+        """What cannot be read is lost."""
+        names = [name for name in ending if name in known.chains and counts(known.chains[name])]
+        with suppress(BackendError):
+            self._counters.add(self._iptables.counts_of(known, names))
 
     def _leave_other_mode(self) -> None:
         """Once: rules of ours in the mode that the host used before would still be enforced."""

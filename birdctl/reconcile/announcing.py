@@ -40,6 +40,11 @@ class Announcing:
         self._until: dict[tuple[str, Address], float] = {}
 
     @property
+    def services(self) -> Collection[str]:
+        """Those of which something was announced."""
+        return self._said.keys()
+
+    @property
     def recheck_at(self) -> float:
         """When something may be announced that had to wait."""
         return min(self._waiting.values(), default=math.inf)

@@ -10,8 +10,7 @@ import enum
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from birdctl.addresses import Address
-from birdctl.services.model import RealServer, ServerKey, VirtualServer
+from birdctl.services.model import Endpoint, RealServer, ServerKey, VirtualServer
 
 
 class Step(enum.Enum):
@@ -90,12 +89,12 @@ def _settings(server: VirtualServer) -> tuple[object, ...]:
     return server.ours, server.scheduler, server.flags, server.persistence_seconds
 
 
-def _by_endpoint(server: VirtualServer) -> dict[tuple[Address, int], RealServer]:
-    return {(each.address, each.port): each for each in server.real_servers}
+def _by_endpoint(server: VirtualServer) -> dict[Endpoint, RealServer]:
+    return {each.endpoint: each for each in server.real_servers}
 
 
 def _changing(
-    before: Mapping[tuple[Address, int], RealServer], after: Mapping[tuple[Address, int], RealServer], *, everything: bool
+    before: Mapping[Endpoint, RealServer], after: Mapping[Endpoint, RealServer], *, everything: bool
 ) -> Iterator[RealServer]:
     """Real servers that stay, with another weight or, all of them, another way to get there."""
     for endpoint, each in after.items():

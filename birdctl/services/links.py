@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from birdctl.addresses import Address, Family, family
 from birdctl.errors import BackendError, Unavailable
 from birdctl.services import rtnetlink
-from birdctl.services.rtnetlink import RouteNetlink
+from birdctl.services.rtnetlink import NOARP, UP, Link, RouteNetlink
 
 DEVICE = "birdctl-vips"
 _OF_PROXIES = (DEVICE, "kube-ipvs0", "kube-dummy-if")
@@ -26,7 +26,7 @@ class VipDevice:
     """The device of this network namespace; `close` it in the end."""
 
     def __init__(self) -> None:
-        self._kernel = RouteNetlink("addresses")
+        self._kernel = RouteNetlink(f"device {DEVICE}")
         self._sources: dict[Family, Address] | None = None
 
     def close(self) -> None:
@@ -37,13 +37,8 @@ class VipDevice:
         return frozenset(self._held())
 
     def _held(self) -> dict[Address, Address | None]:
-        index = self._kernel.index(DEVICE)
-        if index is None:
-            return {}
-        try:
-            return dict(pair for each in Family for pair in rtnetlink.local_routes(self._kernel, each, index))
-        except OSError as error:
-            raise BackendError(f"local routes cannot be read: {error}") from None
+        device = self._kernel.link(DEVICE)
+        return dict(self._kernel.local_routes(device.index)) if device else {}
 
     def write(
         self, coming: Collection[Address], going: Collection[Address], sources: Mapping[Family, Address]
@@ -57,13 +52,13 @@ class VipDevice:
         again = self._with_other_sources(sources).difference(going)
         own = self.local_addresses() if coming or again else frozenset()
         wanted = again.union(coming) - own
-        index = self._made() if wanted else self._kernel.index(DEVICE)
-        if index is None:
+        device = self._made() if wanted else self._kernel.link(DEVICE)
+        if device is None:
             return {}
         changed = [*going, *again, *wanted]
-        messages = [rtnetlink.delete_local_route(each, index) for each in (*going, *again)]
+        messages = [rtnetlink.delete_local_route(each, device.index) for each in (*going, *again)]
         usable = {each: source for each, source in sources.items() if source in own}
-        messages += [rtnetlink.new_local_route(each, index, usable.get(family(each))) for each in wanted]
+        messages += [rtnetlink.new_local_route(each, device.index, usable.get(family(each))) for each in wanted]
         errors = self._kernel.request(messages)
         self._sources = dict(sources)
         return {changed[at]: os.strerror(number) for at, number in errors.items() if number not in _AS_WANTED}
@@ -74,27 +69,25 @@ class VipDevice:
             return frozenset()
         return frozenset(vip for vip, source in self._held().items() if source != sources.get(family(vip)))
 
-    def _made(self) -> int:
-        number = self._kernel.request([rtnetlink.new_link(DEVICE, "dummy")]).get(0)
+    def _made(self) -> Link:
+        number = self._kernel.request([rtnetlink.new_link(DEVICE, "dummy", UP | NOARP)]).get(0)
         if number == errno.EOPNOTSUPP:
             raise Unavailable("the kernel has no dummy devices, on which VIPs are held: modprobe dummy")
-        index = self._kernel.index(DEVICE)
-        if number or index is None:
+        device = self._kernel.link(DEVICE)
+        if number or device is None:
             raise BackendError(f"{DEVICE} cannot be made: {os.strerror(number or errno.ENODEV)}")
-        return index
+        return device
 
     def local_addresses(self) -> frozenset[Address]:
         """The node's own: of every interface but those that hold VIPs, without loopback and link-local ones."""
-        of_proxies = {self._kernel.index(name) for name in _OF_PROXIES}
+        of_proxies = {link.index for name in _OF_PROXIES if (link := self._kernel.link(name))}
         return frozenset(
             address
-            for address, interface in rtnetlink.held_addresses(self._kernel)
+            for address, interface in self._kernel.addresses()
             if interface not in of_proxies and not address.is_loopback and not address.is_link_local
         )
 
     def remove(self) -> None:
         """The device with everything on it; one that is not there is no error. Raises BackendError."""
-        number = self._kernel.request([rtnetlink.delete_link(DEVICE)]).get(0)
-        if number not in (None, errno.ENODEV):
-            raise BackendError(f"{DEVICE} cannot be removed: {os.strerror(number)}")
+        self._kernel.do([rtnetlink.delete_link(DEVICE)], errno.ENODEV)
         self._sources = None

@@ -74,6 +74,10 @@ class Port(Value, frozen=True, kw_only=True, gc=False):
     protocol: Protocol
     port: int
 
+    @property
+    def family(self) -> Family:
+        return family(self.address)
+
 
 class Mark(Value, frozen=True, kw_only=True, gc=False):
     """A firewall mark that stands for a virtual server; IPVS keeps the families' marks apart."""
@@ -130,7 +134,7 @@ class VirtualServer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def family(self) -> Family:
-        return self.key.family if isinstance(self.key, Mark) else family(self.key.address)
+        return self.key.family
 
 
 class Connections(Value, frozen=True, kw_only=True, gc=False):

@@ -10,7 +10,7 @@ from birdctl.services.model import Scheduler
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceOptions:
-    """`service_node_port_range` has both ends in it; `ipvs_graceful_period` is in seconds."""
+    """`service_node_port_range` has both ends in it; times are in seconds, timeouts of 0 are the kernel's own."""
 
     enable_ipv4: bool = True
     enable_ipv6: bool = True
@@ -27,3 +27,7 @@ class ServiceOptions:
     loadbalancer_ip_range: tuple[Prefix, ...] = ()
     strict_external_ip_validation: bool = True
     excluded_cidrs: tuple[Prefix, ...] = ()
+    runtime_endpoint: str = ""
+    service_tcp_timeout: float = 0.0
+    service_tcpfin_timeout: float = 0.0
+    service_udp_timeout: float = 0.0

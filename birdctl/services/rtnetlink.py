@@ -1,22 +1,26 @@
-"""Links, addresses and routes over netlink: requests packed by hand, replies as header and attributes.
+"""Links, addresses, routes and rules over netlink: requests packed by hand, replies as values.
 
 A socket stays in the network namespace that its thread was in when it was opened. Names and numbers are those of
-rtnetlink(7), linux/rtnetlink.h and linux/if_link.h.
+rtnetlink(7), linux/rtnetlink.h, linux/if_link.h, linux/if_tunnel.h and linux/fib_rules.h.
 """
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from socket import AF_INET, AF_INET6
+from socket import AF_INET, AF_INET6, IPPROTO_IPV6
 from typing import NamedTuple
 
-from birdctl.addresses import Address, Family
+from birdctl.addresses import Address, Family, family
+from birdctl.errors import BackendError
 from birdctl.netfilter.netlink import (
     NETLINK_ROUTE,
     NLM_F_ACK,
     NLM_F_CREATE,
+    NLM_F_EXCL,
     Message,
     Netlink,
     attribute,
@@ -24,23 +28,30 @@ from birdctl.netfilter.netlink import (
     nested,
 )
 
-FAMILIES = {Family.IPV4: int(AF_INET), Family.IPV6: int(AF_INET6)}
 PROTOCOL = 98
 """On routes and rules: birdctl made them."""
 TABLE_LOCAL = 255
+UP, NOARP = 0x1, 0x80
+RP_FILTER, ARP_ANNOUNCE, ARP_IGNORE = 8, 18, 19
+"""Settings of an interface, as `set_conf` takes them (linux/ip.h)."""
 
 _NLMSG_ERROR = 2
-_NEWLINK, _DELLINK, _GETLINK, _GETADDR = 16, 17, 18, 22
+_NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
+_NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
 _NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
-_LINK, _ADDRESS, _ROUTE = struct.Struct("=BxHiII"), struct.Struct("=BBBBi"), struct.Struct("=BBBBBBBBI")
-_INT = struct.Struct("=i")
-_IFF_UP, _IFF_NOARP = 0x1, 0x80
-_IFLA_IFNAME, _IFLA_LINKINFO = 3, 18
-_INFO_KIND = 1
-_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_NEWRULE, _DELRULE, _GETRULE = 32, 33, 34
+_LINK, _ADDRESS = struct.Struct("=BxHiII"), struct.Struct("=BBBBi")
+_ROUTE = _RULE = struct.Struct("=BBBBBBBBI")
+_INT, _UNSIGNED, _LIFETIME = struct.Struct("=i"), struct.Struct("=I"), struct.Struct("=IIII")
+_IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_AF_SPEC = 3, 18, 20, 26
+_INFO_KIND, _INFO_DATA, _INET_CONF = 1, 2, 1
+_IPTUN_LOCAL, _IPTUN_PROTO = 2, 9
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_F_NODAD, _FOR_EVER = 1, 2, 6, 0x02, 0xFFFFFFFF
 _RTA_DST, _RTA_OIF, _RTA_PREFSRC = 1, 4, 7
-_SCOPE_HOST, _TYPE_LOCAL = 254, 2
+_FRA_PRIORITY, _FRA_FWMARK, _FRA_FWMASK, _FRA_PROTOCOL = 6, 10, 16, 21
+_SCOPE_UNIVERSE, _SCOPE_HOST, _TYPE_LOCAL, _TO_TABLE = 0, 254, 2, 1
 _SOL_NETLINK, _NETLINK_GET_STRICT_CHK = 270, 12
+_FAMILIES = {Family.IPV4: int(AF_INET), Family.IPV6: int(AF_INET6)}
 
 
 class RouteMessage(Message):
@@ -55,14 +66,44 @@ class RouteMessage(Message):
         self.body = body
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    index: int
+    flags: int
+    alias: str
+
+
+class Held(NamedTuple):
+    """An address, and the index of its interface."""
+
+    address: Address
+    interface: int
+
+
 class RouteNetlink(Netlink):
-    """An open socket whose dumps hold only what the request describes."""
+    """An open socket. What is read raises BackendError where the kernel refuses."""
 
     def __init__(self, who: str) -> None:
         super().__init__(who, NETLINK_ROUTE)
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_GET_STRICT_CHK, 1)
 
-    def ask(self, message: Message) -> bytes | None:
+    def dump(self, message: Message) -> Iterator[bytes]:
+        """The replies, of only what the request describes."""
+        try:
+            yield from super().dump(message)
+        except OSError as error:
+            raise BackendError(f"{self._who} cannot be read: {os.strerror(error.errno or 0)}") from None
+
+    def link(self, name: str) -> Link | None:
+        """By name. (An if_nametoindex(3) for one that is not there costs the start of a modprobe.)"""
+        reply = self._ask(RouteMessage(_GETLINK, _link(name)))
+        if reply is None:
+            return None
+        _, _, index, flags, _ = _LINK.unpack_from(reply)
+        alias = attributes(reply, _LINK.size).get(_IFLA_IFALIAS, b"")
+        return Link(index, flags, alias.rstrip(b"\0").decode(errors="replace"))
+
+    def _ask(self, message: Message) -> bytes | None:
         """The reply to a question about one thing; None when there is no such thing."""
         self._socket.sendall(self._packed(message, NLM_F_ACK))
         reply: bytes | None = None
@@ -72,23 +113,61 @@ class RouteNetlink(Netlink):
                     return reply
                 reply = body
 
-    def index(self, name: str) -> int | None:
-        """Of the interface. (An if_nametoindex(3) for one that is not there costs the start of a modprobe.)"""
-        reply = self.ask(RouteMessage(_GETLINK, _link(name)))
-        return None if reply is None else _LINK.unpack_from(reply)[2]
+    def addresses(self) -> Iterator[Held]:
+        """Every address of every interface."""
+        for reply in self.dump(RouteMessage(_GETADDR, _ADDRESS.pack(0, 0, 0, 0, 0))):
+            found = attributes(reply, _ADDRESS.size)
+            yield Held(_unpacked(found.get(_IFA_LOCAL) or found[_IFA_ADDRESS]), _ADDRESS.unpack_from(reply)[4])
+
+    def local_routes(self, interface: int) -> Iterator[tuple[Address, Address | None]]:
+        """Those that birdctl made, of one interface: the address, and what the node talks to it from."""
+        for number in _FAMILIES.values():
+            header = _ROUTE.pack(number, 0, 0, 0, TABLE_LOCAL, PROTOCOL, 0, _TYPE_LOCAL, 0)
+            for reply in self.dump(RouteMessage(_GETROUTE, header + attribute(_RTA_OIF, _INT.pack(interface)))):
+                found = attributes(reply, _ROUTE.size)
+                source = found.get(_RTA_PREFSRC)
+                yield _unpacked(found[_RTA_DST]), _unpacked(source) if source else None
+
+    def has_rule(self, of: Family, priority: int) -> bool:
+        """One that birdctl made."""
+        return any(
+            found.get(_FRA_PRIORITY) == _UNSIGNED.pack(priority) and found.get(_FRA_PROTOCOL) == bytes([PROTOCOL])
+            for reply in self.dump(RouteMessage(_GETRULE, _RULE.pack(_FAMILIES[of], *[0] * 8)))
+            for found in (attributes(reply, _RULE.size),)
+        )
+
+    def do(self, messages: Iterable[Message], *tolerated: int) -> None:
+        """Raises BackendError with the first reason, unless it is tolerated; the other messages are done anyway."""
+        numbers = [each for each in self.request(messages).values() if each not in tolerated]
+        if numbers:
+            raise BackendError(f"{self._who}: {os.strerror(numbers[0])}")
 
 
-class Held(NamedTuple):
-    """An address and the index of its interface."""
-
-    address: Address
-    interface: int
-
-
-def new_link(name: str, kind: str) -> Message:
-    """Makes the link unless there is one of the name, and sets it up; it asks for no neighbours."""
-    body = _link(name, _IFF_UP | _IFF_NOARP) + nested(_IFLA_LINKINFO, attribute(_INFO_KIND, kind.encode()))
+def new_link(name: str, kind: str, flags: int, data: bytes = b"") -> Message:
+    """Makes the link unless there is one of the name; sets its flags."""
+    body = _link(name, flags) + nested(
+        _IFLA_LINKINFO, attribute(_INFO_KIND, kind.encode()), nested(_INFO_DATA, data) if data else b""
+    )
     return RouteMessage(_NEWLINK, body, NLM_F_CREATE)
+
+
+def new_tunnel_end(name: str, local: Address) -> Message:
+    """Takes what is sent to `local` in a packet of its own family (RFC 2003, RFC 2473), from anybody."""
+    data = attribute(_IPTUN_LOCAL, local.packed)
+    if family(local) is Family.IPV4:
+        return new_link(name, "ipip", UP, data)
+    return new_link(name, "ip6tnl", UP, data + attribute(_IPTUN_PROTO, bytes([IPPROTO_IPV6])))
+
+
+def set_alias(interface: int, alias: str) -> Message:
+    return RouteMessage(_NEWLINK, _LINK.pack(0, 0, interface, 0, 0) + attribute(_IFLA_IFALIAS, alias.encode()))
+
+
+def set_conf(interface: int, conf: Mapping[int, int]) -> Message:
+    """Settings of IPv4 on this interface."""
+    values = (attribute(number, _UNSIGNED.pack(value)) for number, value in conf.items())
+    body = nested(_IFLA_AF_SPEC, nested(int(AF_INET), nested(_INET_CONF, *values)))
+    return RouteMessage(_NEWLINK, _LINK.pack(0, 0, interface, 0, 0) + body)
 
 
 def delete_link(name: str) -> Message:
@@ -99,8 +178,25 @@ def _link(name: str, flags: int = 0) -> bytes:
     return _LINK.pack(0, 0, 0, flags, flags) + attribute(_IFLA_IFNAME, name.encode() + b"\0")
 
 
+def new_address(address: Address, interface: int) -> Message:
+    """A host address that nobody asks for on the link, and that the kernel chooses as a source for nothing."""
+    body = _address(address, interface)
+    if family(address) is Family.IPV6:
+        body += attribute(_IFA_CACHEINFO, _LIFETIME.pack(0, _FOR_EVER, 0, 0))
+    return RouteMessage(_NEWADDR, body, NLM_F_CREATE)
+
+
+def delete_address(address: Address, interface: int) -> Message:
+    return RouteMessage(_DELADDR, _address(address, interface))
+
+
+def _address(address: Address, interface: int) -> bytes:
+    header = _ADDRESS.pack(_number(address), address.max_prefixlen, _IFA_F_NODAD, _SCOPE_HOST, interface)
+    return header + attribute(_IFA_LOCAL, address.packed) + attribute(_IFA_ADDRESS, address.packed)
+
+
 def new_local_route(address: Address, interface: int, source: Address | None) -> Message:
-    """What is sent to `address` arrives here; the node itself uses `source` to talk to it."""
+    """What is sent to `address` arrives here; the node itself talks to it from `source`."""
     body = _local_route(address, interface)
     if source is not None:
         body += attribute(_RTA_PREFSRC, source.packed)
@@ -112,27 +208,48 @@ def delete_local_route(address: Address, interface: int) -> Message:
 
 
 def _local_route(address: Address, interface: int) -> bytes:
-    family = AF_INET if address.version == 4 else AF_INET6  # noqa: PLR2004 - IPv4
-    header = _ROUTE.pack(family, address.max_prefixlen, 0, 0, TABLE_LOCAL, PROTOCOL, _SCOPE_HOST, _TYPE_LOCAL, 0)
+    header = _ROUTE.pack(
+        _number(address), address.max_prefixlen, 0, 0, TABLE_LOCAL, PROTOCOL, _SCOPE_HOST, _TYPE_LOCAL, 0
+    )
     return header + attribute(_RTA_DST, address.packed) + attribute(_RTA_OIF, _INT.pack(interface))
 
 
-def local_routes(kernel: RouteNetlink, family: Family, interface: int) -> Iterator[tuple[Address, Address | None]]:
-    """Those that birdctl made, of one interface: the address, and what the node uses to talk to it."""
-    header = _ROUTE.pack(FAMILIES[family], 0, 0, 0, TABLE_LOCAL, PROTOCOL, 0, _TYPE_LOCAL, 0)
-    for reply in kernel.dump(RouteMessage(_GETROUTE, header + attribute(_RTA_OIF, _INT.pack(interface)))):
-        found = attributes(reply, _ROUTE.size)
-        source = found.get(_RTA_PREFSRC)
-        yield unpack(found[_RTA_DST]), unpack(source) if source else None
+def new_local_default(of: Family, table: int, interface: int) -> Message:
+    """Every destination arrives here, for whom a rule sends to the table."""
+    return RouteMessage(_NEWROUTE, _local_default(of, table, interface), NLM_F_CREATE | NLM_F_EXCL)
 
 
-def held_addresses(kernel: RouteNetlink) -> Iterator[Held]:
-    """Every address of every interface."""
-    for reply in kernel.dump(RouteMessage(_GETADDR, _ADDRESS.pack(0, 0, 0, 0, 0))):
-        _, _, _, _, interface = _ADDRESS.unpack_from(reply)
-        found = attributes(reply, _ADDRESS.size)
-        yield Held(unpack(found.get(_IFA_LOCAL) or found[_IFA_ADDRESS]), interface)
+def delete_local_default(of: Family, table: int, interface: int) -> Message:
+    return RouteMessage(_DELROUTE, _local_default(of, table, interface))
 
 
-def unpack(packed: bytes) -> Address:
+def _local_default(of: Family, table: int, interface: int) -> bytes:
+    header = _ROUTE.pack(_FAMILIES[of], 0, 0, 0, table, PROTOCOL, _SCOPE_HOST, _TYPE_LOCAL, 0)
+    return header + attribute(_RTA_OIF, _INT.pack(interface))
+
+
+def new_mark_rule(of: Family, priority: int, mark: int, mask: int, table: int) -> Message:
+    """Looks packets with the mark up in the table."""
+    return RouteMessage(_NEWRULE, _mark_rule(of, priority, mark, mask, table), NLM_F_CREATE | NLM_F_EXCL)
+
+
+def delete_mark_rule(of: Family, priority: int, mark: int, mask: int, table: int) -> Message:
+    return RouteMessage(_DELRULE, _mark_rule(of, priority, mark, mask, table))
+
+
+def _mark_rule(of: Family, priority: int, mark: int, mask: int, table: int) -> bytes:
+    return (
+        _RULE.pack(_FAMILIES[of], 0, 0, 0, table, 0, 0, _TO_TABLE, 0)
+        + attribute(_FRA_PRIORITY, _UNSIGNED.pack(priority))
+        + attribute(_FRA_FWMARK, _UNSIGNED.pack(mark))
+        + attribute(_FRA_FWMASK, _UNSIGNED.pack(mask))
+        + attribute(_FRA_PROTOCOL, bytes([PROTOCOL]))
+    )
+
+
+def _number(address: Address) -> int:
+    return _FAMILIES[family(address)]
+
+
+def _unpacked(packed: bytes) -> Address:
     return IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)  # noqa: PLR2004 - bytes of an IPv4 address

@@ -198,6 +198,23 @@ def test_a_pod_that_is_relabelled_in_both_respects_is_never_seen_half_way(kernel
     assert told(receiver) == [0]
 
 
+@pytest.mark.parametrize("family", list(Family))
+def test_what_a_chain_counted_outlives_it(kernel, backend, family):
+    """Nobody asks before the rules are gone that counted every datagram."""
+
+    def counted():
+        return sum(each.packets for each in backend.counters() if each.effect == "allow" and "red/web" in each.policy)
+
+    before, total = counted(), 0
+    for state in (allow(("client", 1000)), allow(("client", 1000), ("db", 2000)), allow(("client", 1000))):
+        backend.apply(state)
+        (sent,) = told(ready(kernel.run("client", SEND, address("web", family), "1000")))
+        total += sent
+    backend.apply(compiled())
+    assert total > 0
+    assert counted() - before == total
+
+
 @pytest.fixture
 def babbling(kernel):
     ready(kernel.run("web", BABBLE))

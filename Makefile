@@ -1,6 +1,6 @@
 # birdctl: see README.md. `make demo` and `make test` need nothing but a Debian 12 or 13 machine and do all their own set-up.
 PYTHON ?= python3
-TIERS ?= unit bird netns interop cluster
+TIERS ?= unit bird netns interop cluster vm
 BIRDCTL_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/birdctl
 export BIRDCTL_CACHE
 

@@ -3,6 +3,7 @@
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t tmpfs tmpfs /run
+mkdir /dev/shm
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mkdir -p /run/tmp /run/lock /lib/modules
 mount --bind /usr/lib/uml/modules /lib/modules

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from birdctl.addresses import Address, Family
-from birdctl.policies.netlink import Message, attribute, attributes, nested
+from birdctl.netfilter.netlink import Message, attribute, attributes, nested
 from birdctl.services.ipvs_change import ServerChange, Step
 from birdctl.services.model import (
     Connections,

@@ -66,6 +66,7 @@ class Command(Message):
     """A request of generic netlink."""
 
     __slots__ = ()
+    skipped = _HEADER.size
 
     def __init__(self, kind: int, command: int, body: bytes, flags: int = 0) -> None:
         self.kind = kind

@@ -14,10 +14,10 @@ from birdctl.addresses import Family
 from birdctl.cli import checks
 from birdctl.cli.checks import Check, error, ok, sysctl, warning
 from birdctl.errors import BirdctlError
+from birdctl.netfilter.iptables import Mode
+from birdctl.netfilter.iptables_mode import detect
 from birdctl.policies import bridges
 from birdctl.policies.apply import PolicyBackend
-from birdctl.policies.iptables import Mode
-from birdctl.policies.iptables_mode import detect
 from birdctl.policies.trial import trial
 from birdctl.settings import Settings
 

@@ -75,9 +75,9 @@ def _files(
         if compiled.usable:
             yield "bird.conf", render(compiled.config, settings.bird_templates).text
     if settings.run_firewall:
+        from birdctl.netfilter.ipset_text import sets_text  # noqa: PLC0415
+        from birdctl.netfilter.iptables_text import table_text  # noqa: PLC0415
         from birdctl.policies.compile import PolicyCompiler  # noqa: PLC0415 - only who has policies pays for it
-        from birdctl.policies.ipset_text import sets_text  # noqa: PLC0415
-        from birdctl.policies.iptables_text import table_text  # noqa: PLC0415
 
         policies = PolicyCompiler(node, settings.policies()).compile(cluster)
         problems += policies.problems

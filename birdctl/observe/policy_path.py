@@ -9,12 +9,13 @@ from birdctl.addresses import Address, family
 from birdctl.cluster.objects import Node
 from birdctl.cluster.store import Cluster
 from birdctl.errors import UnknownRule
+from birdctl.netfilter import iptables_text
+from birdctl.netfilter.model import Owner, Rule, Table
 from birdctl.observe.ends import End, end
 from birdctl.observe.explain import Step
 from birdctl.observe.views import View
-from birdctl.policies import iptables_text
 from birdctl.policies.compile.table import HOOKS
-from birdctl.policies.model import Direction, PolicyState, Rule, Table
+from birdctl.policies.model import Direction, PolicyState
 from birdctl.policies.packet import Packet
 from birdctl.policies.semantics import Judgement, judge
 from birdctl.policies.simulate import Hit, Hook, Verdict, verdict
@@ -189,7 +190,7 @@ def _told(hit: Hit) -> str:
 
 def _conditions(rule: Rule) -> str:
     """As iptables writes them."""
-    return f" {iptables_text.rule(rule)}".partition(" -m comment ")[0].strip() or "everything"
+    return f" {iptables_text.rule(rule, Owner.POLICIES)}".partition(" -m comment ")[0].strip() or "everything"
 
 
 def _decision(found: Verdict, last: Hit | None) -> str:

@@ -15,17 +15,20 @@ from dataclasses import dataclass, field, replace
 
 from birdctl.addresses import Address, Family
 from birdctl.errors import BackendError, Unavailable
-from birdctl.policies import cutting, iptables_text
+from birdctl.netfilter import iptables_text
+from birdctl.netfilter.conntrack import Conntrack
+from birdctl.netfilter.ipset import IpsetBackend
+from birdctl.netfilter.ipset_change import set_changes
+from birdctl.netfilter.iptables import IptablesBackend, Mode
+from birdctl.netfilter.iptables_change import TableChange, recognised, rehook, since
+from birdctl.netfilter.iptables_mode import detect
+from birdctl.netfilter.iptables_text import Saved
+from birdctl.netfilter.model import Owner, Table
+from birdctl.policies import cutting
 from birdctl.policies.closing import Closed, Refused, close
-from birdctl.policies.conntrack import Conntrack
 from birdctl.policies.counters import Counter, Counters, counts
-from birdctl.policies.ipset import IpsetBackend
-from birdctl.policies.iptables import IptablesBackend, Mode
-from birdctl.policies.iptables_change import TableChange, recognised, rehook, since
-from birdctl.policies.iptables_mode import detect
-from birdctl.policies.iptables_text import Saved
-from birdctl.policies.model import PolicyState, Table
-from birdctl.policies.transition import set_changes, stages, touched
+from birdctl.policies.model import PolicyState
+from birdctl.policies.transition import stages, touched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +60,8 @@ class PolicyBackend:
     """
 
     def __init__(self, mode: Mode | None = None) -> None:
-        self._iptables = IptablesBackend(mode or detect())
-        self._ipset = IpsetBackend()
+        self._iptables = IptablesBackend(mode or detect(), Owner.POLICIES)
+        self._ipset = IpsetBackend(Owner.POLICIES)
         self._conntrack = Conntrack()
         self._counters = Counters()
         self._known: PolicyState | None = None
@@ -75,7 +78,7 @@ class PolicyBackend:
 
     def read(self) -> PolicyState:
         """What of ours is in the kernel, whoever wrote it."""
-        saved = {family: self._iptables.read(family) for family in Family}
+        saved = {family: self._iptables.read(family)["filter"] for family in Family}
         tables = {family: iptables_text.table(each) for family, each in saved.items()}
         return PolicyState(tables=tables, sets=self._ipset.read())
 
@@ -146,7 +149,7 @@ class PolicyBackend:
     def _saved(self, family: Family, *, needed: bool) -> Saved | None:
         """The table; None when it cannot be read and need not be: a node without IPv6."""
         try:
-            return self._iptables.read(family)
+            return self._iptables.read(family)["filter"]
         except BackendError:
             if needed:
                 raise
@@ -197,4 +200,4 @@ class PolicyBackend:
 
 
 def _empty(family: Family) -> Table:
-    return Table(family=family, hooks=(), chains={})
+    return Table(owner=Owner.POLICIES, family=family, hooks=(), chains={})

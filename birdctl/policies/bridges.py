@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from birdctl.addresses import Family
-from birdctl.policies.netlink import NETLINK_ROUTE, Message, Netlink, attributes
+from birdctl.netfilter.netlink import NETLINK_ROUTE, Message, Netlink, attributes
 
 SYSCTLS = Path("/proc/sys")
 _NAMES = {Family.IPV4: "net.bridge.bridge-nf-call-iptables", Family.IPV6: "net.bridge.bridge-nf-call-ip6tables"}

@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from birdctl.errors import Unavailable
+from birdctl.netfilter.model import Chain, Effect, Rule, Table
 from birdctl.policies.compile.matches import POD_SIDE
 from birdctl.policies.compile.names import direction_of, refusing_chain
-from birdctl.policies.model import Chain, Direction, Effect, PolicyState, Rule, Table
+from birdctl.policies.model import Direction, PolicyState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,19 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from birdctl.addresses import Family
+from birdctl.netfilter.model import Chain, Effect, Reading, Rule
 from birdctl.policies.compile.names import POLICY, direction_of, refusing_chain
-from birdctl.policies.model import Chain, Direction, Effect, Rule
-
-Counts = tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """What the kernel says of the rules of one chain: packets and bytes of each, in order."""
-
-    family: Family
-    chain: Chain
-    counts: Counts
+from birdctl.policies.model import Direction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Collection
 
 from birdctl.addresses import Address, Family, family
-from birdctl.policies.netlink import Message
+from birdctl.netfilter.netlink import Message
 from birdctl.services import rtnetlink
 from birdctl.services.model import DIRECT_MARK, DIRECT_MARK_MASK, DirectReturn
 from birdctl.services.namespaces import other_kernels, own_number

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from birdctl.addresses import Address, Family
-from birdctl.policies.netlink import Message, attribute, attributes, nested
+from birdctl.netfilter.netlink import Message, attribute, attributes, nested
 from birdctl.services.ipvs_change import ServerChange, Step
 from birdctl.services.model import (
     Connections,
@@ -66,6 +66,7 @@ class Command(Message):
     """A request of generic netlink."""
 
     __slots__ = ()
+    skipped = _HEADER.size
 
     def __init__(self, kind: int, command: int, body: bytes, flags: int = 0) -> None:
         self.kind = kind

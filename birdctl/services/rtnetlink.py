@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from birdctl.addresses import Address, Family, family
 from birdctl.errors import BackendError
-from birdctl.policies.netlink import (
+from birdctl.netfilter.netlink import (
     NETLINK_ROUTE,
     NLM_F_ACK,
     NLM_F_CREATE,

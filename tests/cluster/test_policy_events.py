@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from birdctl.addresses import Family
+from birdctl.netfilter.iptables import Mode
 from birdctl.policies.apply import PolicyBackend
-from birdctl.policies.iptables import Mode
 from birdctl.policies.simulate import verdict
 from tests.agents import AgentNode, converged, node
 from tests.bird.daemon import Namespace

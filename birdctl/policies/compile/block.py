@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from birdctl.addresses import Address, Family
+from birdctl.netfilter.model import Chain, IpSet, Rule
 from birdctl.policies.compile.body import Body
 from birdctl.policies.compile.fixed import Fixed
 from birdctl.policies.compile.matches import address_set, of_pods
 from birdctl.policies.compile.names import chain_name
-from birdctl.policies.model import Chain, Direction, IpSet, Rule
+from birdctl.policies.model import Direction
 
 INLINE = 2
 """At most so many rules of a class stand in its block, with the pod's address in each."""

@@ -11,8 +11,9 @@ Exemptions stand where a connection would be refused, so that one that is allowe
 from __future__ import annotations
 
 from birdctl.addresses import Family
+from birdctl.netfilter.model import Chain, Rule
 from birdctl.policies.compile.names import SHORT, refusing_chain
-from birdctl.policies.model import CHAIN_PREFIX, Chain, Direction, Rule
+from birdctl.policies.model import CHAIN_PREFIX, Direction
 from birdctl.policies.options import PolicyOptions
 
 ICMP_TYPES = {Family.IPV4: (3, 11, 12), Family.IPV6: (1, 2, 3, 4, 130, 131, 132, 133, 134, 135, 136, 143)}

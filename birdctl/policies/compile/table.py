@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from birdctl.addresses import Address, Family, Prefix
+from birdctl.netfilter.model import Chain, IpSet, Owner, Rule, SetMatch, SetType, Table
 from birdctl.policies.compile.block import Block, Classes, Contents, block, end
 from birdctl.policies.compile.fixed import Fixed
 from birdctl.policies.compile.matches import POD_SIDE, address_set, of_pods
 from birdctl.policies.compile.names import POLICY, cut_set, direction_chain
-from birdctl.policies.model import Chain, Direction, IpSet, Rule, SetMatch, SetType, Table
+from birdctl.policies.model import Direction
 
 CUT_SECONDS = 60
 
@@ -56,11 +57,11 @@ class TableWriter:
                 refusing = self._fixed.refusing(direction, self._family)
                 contents.add_chains(chain for chain in refusing if chain.name in used)
         if not entries:
-            return Table(family=self._family, hooks=(), chains={}), {}
+            return Table(owner=Owner.POLICIES, family=self._family, hooks=(), chains={}), {}
         cut = contents.add_set(self._cut())
         first = Rule(target="DROP", sets=(SetMatch(name=cut.name, directions="src,src,dst"),))
         contents.add_chains([Chain(name=POLICY, rules=(first, *entries))])
-        return Table(family=self._family, hooks=HOOKS, chains=contents.chains), contents.sets
+        return Table(owner=Owner.POLICIES, family=self._family, hooks=HOOKS, chains=contents.chains), contents.sets
 
     def _cut(self) -> IpSet:
         return IpSet(

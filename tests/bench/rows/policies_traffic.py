@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from birdctl.policies.iptables import Mode
+from birdctl.netfilter.iptables import Mode
 from tests.bench.forwarding import Forwarding, pinned
 from tests.bench.policy_objects import Size
 from tests.bench.report import Measured, Row

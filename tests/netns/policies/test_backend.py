@@ -12,11 +12,12 @@ import pytest
 
 from birdctl.addresses import Family, host_prefix
 from birdctl.errors import Unavailable
+from birdctl.netfilter.ipset import IpsetBackend
+from birdctl.netfilter.iptables import Mode
+from birdctl.netfilter.iptables_mode import detect
+from birdctl.netfilter.model import IpSet, Net, Owner, SetType
 from birdctl.policies.apply import PolicyBackend
-from birdctl.policies.ipset import IpsetBackend
-from birdctl.policies.iptables import Mode
-from birdctl.policies.iptables_mode import detect
-from birdctl.policies.model import IpSet, Net, PolicyState, SetType
+from birdctl.policies.model import PolicyState
 from birdctl.policies.simulate import verdict
 from tests.bird.daemon import Namespace
 from tests.netns.policies.kernel import PLACES, address, compiled, inside
@@ -321,7 +322,7 @@ def test_counters_are_by_policy_and_never_go_down(backend):
 
 
 def test_a_set_takes_more_addresses_than_ipset_does_by_itself():
-    sets = IpsetBackend()
+    sets = IpsetBackend(Owner.POLICIES)
     many = frozenset(ip_address(0x0A000000 + number) for number in range(70_000))
     wanted = IpSet(name="birdctl-many", type=SetType.IP, family=Family.IPV4, entries=many)
     assert sets.create([wanted]) == {}

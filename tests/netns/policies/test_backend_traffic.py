@@ -10,8 +10,8 @@ from itertools import cycle, islice
 import pytest
 
 from birdctl.addresses import Family
+from birdctl.netfilter.iptables import Mode
 from birdctl.policies.apply import PolicyBackend
-from birdctl.policies.iptables import Mode
 from tests.netns.policies.kernel import PLACES, Kernel, address, compiled, inside
 from tests.polling import eventually
 from tests.unit.policies.build import labels, pod, policy

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from birdctl.policies.iptables import Mode
+from birdctl.netfilter.iptables import Mode
 from tests.netns.policies.scene import Scene, scene
 
 QUESTIONS = [

@@ -18,8 +18,8 @@ from itertools import count, product
 import pytest
 
 from birdctl.addresses import Family
+from birdctl.netfilter.iptables import Mode
 from birdctl.policies.apply import PolicyBackend
-from birdctl.policies.iptables import Mode
 from birdctl.policies.simulate import verdict
 from tests.bird.daemon import Namespace
 from tests.netns.policies.kernel import PLACES, address, compiled, inside

@@ -9,8 +9,8 @@ import pytest
 from birdctl.addresses import Family
 from birdctl.cli import checks, firewall_checks
 from birdctl.errors import BackendError
+from birdctl.netfilter.iptables import Mode
 from birdctl.policies import bridges
-from birdctl.policies.iptables import Mode
 from birdctl.settings import Settings
 from tests.unit.cli.test_checks import put
 

@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdctl.addresses import parse_address
+from birdctl.netfilter.model import Effect
 from birdctl.observe.counters import SECONDS, Counters, Histogram
 from birdctl.observe.metrics import DEFINITIONS, Metrics
 from birdctl.observe.sight import Sight
 from birdctl.observe.state import Observed, Policies, Routing, State
 from birdctl.observe.views import FamilyCounts, Peer, PeerKind
 from birdctl.policies.counters import Counter
-from birdctl.policies.model import Direction, Effect
+from birdctl.policies.model import Direction
 from birdctl.routing.inventory import Inventory
 from birdctl.routing.state import BfdState, BirdStatus
 

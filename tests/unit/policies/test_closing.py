@@ -10,9 +10,9 @@ from birdctl.addresses import Family, family
 from birdctl.cluster.objects import Pod
 from birdctl.cluster.store import Cluster
 from birdctl.errors import Unavailable
+from birdctl.netfilter.model import SetType
 from birdctl.policies.closing import Refused, close
 from birdctl.policies.compile import PolicyCompiler
-from birdctl.policies.model import SetType
 from birdctl.policies.options import PolicyOptions
 from birdctl.policies.simulate import verdict
 from tests.unit.policies import worlds

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from birdctl.addresses import Family
-from birdctl.policies.counters import Counters, Reading, counts
-from birdctl.policies.model import Chain, Direction, Effect, Rule
+from birdctl.netfilter.model import Chain, Effect, Reading, Rule
+from birdctl.policies.counters import Counters, counts
+from birdctl.policies.model import Direction
 
 ALLOW = Rule(target="RETURN", policies=("NetworkPolicy a/b", "NetworkPolicy a/c"), effect=Effect.ALLOW)
 END = Rule(target="BIRDCTL-DENY-IN", goto=True)

@@ -10,11 +10,12 @@ import re
 import shutil
 
 from birdctl.errors import Unavailable
-from birdctl.policies.iptables import IPTABLES, Mode, run
-from birdctl.policies.model import CHAIN_PREFIX
+from birdctl.netfilter.iptables import IPTABLES, Mode, run
+from birdctl.netfilter.model import Owner
 
 _HINTS = re.compile(r"^:KUBE-(?:IPTABLES-HINT|KUBELET-CANARY) ", re.MULTILINE)
-_FOREIGN = re.compile(rf"^-A (?!{CHAIN_PREFIX})(?!.*birdctl:)", re.MULTILINE)
+_CHAINS, _MARKS = ("|".join(words) for words in zip(*((each.chain_prefix, each.mark) for each in Owner), strict=True))
+_FOREIGN = re.compile(rf'^-A (?!{_CHAINS})(?!.*"(?:{_MARKS}))', re.MULTILINE)
 
 
 def detect() -> Mode:

@@ -1,6 +1,6 @@
-"""The kernel's connections of some pods: which there are, and the end of those that are no longer allowed.
+"""The kernel's connections: some of them, and their end.
 
-A connection is judged as the rules see it, by who began it and where it really went after address translation.
+A connection is known by who began it, whom it asked for, and where it really went after address translation.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from socket import AF_INET, AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP
 
 from birdctl.addresses import Address, Family
 from birdctl.errors import BackendError, Unavailable
-from birdctl.policies.netlink import NETLINK_ROUTE, Message, Netlink, attribute, attributes, nested
+from birdctl.netfilter.netlink import NETLINK_ROUTE, Message, Netlink, attribute, attributes, nested
 
 _SUBSYSTEM = 1 << 8
 _GET, _DELETE = 1, 2
@@ -24,8 +24,13 @@ _TUPLE_IP, _TUPLE_PROTO = 1, 2
 _NUMBER, _SOURCE_PORT, _DESTINATION_PORT, _ICMP_TYPE, _ICMPV6_TYPE = 1, 2, 3, 5, 8
 _BY_SOURCE = (1).to_bytes(4, "little")
 """CTA_FILTER_F_CTA_IP_SRC: of the tuple only the source address counts."""
+_BY_DESTINATION = (2 | 8 | 32).to_bytes(4, "little")
+"""CTA_FILTER_F_CTA_IP_DST, _PROTO_NUM and _PROTO_DST_PORT: only the destination, its protocol and port count."""
+_FEW = 16
+"""So many ports are looked for one by one, by the kernel; for more a walk over everything is cheaper."""
 _FAMILIES = {Family.IPV4: int(AF_INET), Family.IPV6: int(AF_INET6)}
 _SOURCE_KIND = {Family.IPV4: 1, Family.IPV6: 3}
+_DESTINATION_KIND = {Family.IPV4: 2, Family.IPV6: 4}
 _PROTOCOLS = {
     int(IPPROTO_TCP): "tcp",
     int(IPPROTO_UDP): "udp",
@@ -33,16 +38,19 @@ _PROTOCOLS = {
     int(IPPROTO_ICMP): "icmp",
     int(IPPROTO_ICMPV6): "ipv6-icmp",
 }
+_NUMBERS = {name: number for number, name in _PROTOCOLS.items()}
 _GET_ADDRESSES, _ADDRESS_HEADER, _ADDRESS, _LOCAL = 22, 4, 1, 2
 """RTM_GETADDR; what remains of struct ifaddrmsg, then IFA_ADDRESS and IFA_LOCAL."""
 _LENGTH = struct.Struct("=H")
-_ADDRESS_AT = 12
+_ATTRIBUTE_HEADER = 4
+_ADDRESS_AT = 3 * _ATTRIBUTE_HEADER
 """Bytes from the start of a tuple to its source address, behind three attribute headers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
-    """One connection: who began it (`source`), where it really went, and whom the answers are sent to.
+    """One connection: who began it (`source`), whom it asked for, where it really went (`destination`), and whom the
+    answers are sent to.
 
     `answers_to` is not the source when its address is translated. `port` is the type of an ICMP; 0 where there is none.
     """
@@ -51,6 +59,8 @@ class Flow:
     protocol: str
     source: Address
     source_port: int
+    asked: Address
+    asked_port: int
     destination: Address
     port: int
     answers_to: Address
@@ -95,6 +105,24 @@ class Conntrack:
             self._walk(family, _source_filter(family, address, direction)) for direction in (_ORIGINAL, _REPLY)
         )
 
+    def asking_for(self, family: Family, protocol: str, ports: Collection[tuple[Address, int]]) -> Iterator[Flow]:
+        """Those of the protocol that asked for one of these, wherever they went. Raises Unavailable."""
+        wanted = frozenset((address, port) for address, port in ports if address.max_prefixlen == family.bits)
+        addresses = frozenset(address.packed for address, _ in wanted)
+        start = _ADDRESS_AT + family.bits // 8 + _ATTRIBUTE_HEADER
+        for reply in self._asking(family, _NUMBERS[protocol], wanted):
+            if reply[start : start + family.bits // 8] in addresses:
+                found = _flow(family, reply)
+                if found.protocol == protocol and (found.asked, found.asked_port) in wanted:
+                    yield found
+
+    def _asking(self, family: Family, protocol: int, wanted: Collection[tuple[Address, int]]) -> Iterator[bytes]:
+        if len(wanted) > _FEW:
+            return self._walk(family)
+        return chain.from_iterable(
+            self._walk(family, _destination_filter(family, protocol, *each)) for each in sorted(wanted)
+        )
+
     def _walk(self, family: Family, only: bytes = b"") -> Iterator[bytes]:
         try:
             yield from self._netlink.dump(Message(_SUBSYSTEM | _GET, only, family=_FAMILIES[family]))
@@ -120,9 +148,16 @@ def _source_filter(family: Family, address: bytes, direction: int) -> bytes:
     return by + nested(direction, nested(_TUPLE_IP, attribute(_SOURCE_KIND[family], address)))
 
 
+def _destination_filter(family: Family, protocol: int, address: Address, port: int) -> bytes:
+    by = nested(_FILTER, attribute(_ORIGINAL, _BY_DESTINATION))
+    end = nested(_TUPLE_IP, attribute(_DESTINATION_KIND[family], address.packed))
+    number = attribute(_NUMBER, bytes([protocol])) + attribute(_DESTINATION_PORT, port.to_bytes(2, "big"))
+    return by + nested(_ORIGINAL, end, nested(_TUPLE_PROTO, number))
+
+
 def _flow(family: Family, reply: bytes) -> Flow:
     parts = attributes(reply)
-    source, _ = _addresses(parts[_ORIGINAL])
+    source, asked = _addresses(parts[_ORIGINAL])
     destination, answers_to = _addresses(parts[_REPLY])
     begun, answered = (attributes(attributes(parts[kind])[_TUPLE_PROTO]) for kind in (_ORIGINAL, _REPLY))
     number = begun[_NUMBER][0]
@@ -132,6 +167,8 @@ def _flow(family: Family, reply: bytes) -> Flow:
         protocol=_PROTOCOLS.get(number, str(number)),
         source=source,
         source_port=_number(begun, _SOURCE_PORT),
+        asked=asked,
+        asked_port=_number(begun, _DESTINATION_PORT),
         destination=destination,
         port=_number(answered, _SOURCE_PORT) or _number(begun, _ICMP_TYPE) or _number(begun, _ICMPV6_TYPE),
         answers_to=answers_to,

@@ -11,8 +11,8 @@ from contextlib import suppress
 from socket import AF_INET, AF_INET6
 
 from birdctl.addresses import Family
-from birdctl.policies.counters import Counts
-from birdctl.policies.netlink import Message, Netlink, attribute
+from birdctl.netfilter.model import Counts, TableName
+from birdctl.netfilter.netlink import Message, Netlink, attribute
 
 _GET_RULE = 10 << 8 | 7
 _TABLE, _CHAIN, _EXPRESSION_NAME = 1, 2, 1
@@ -22,11 +22,11 @@ _VALUES = struct.Struct(">8xQ4xQ")
 """What follows the expression's name: the header of its data, bytes and packets, each behind a header."""
 
 
-def read(family: Family, names: Collection[str]) -> Iterator[tuple[str, Counts]]:
+def read(family: Family, table: TableName, names: Collection[str]) -> Iterator[tuple[str, Counts]]:
     """Packets and bytes of the rules of each chain that is there, in order. Raises Unavailable."""
     with Netlink("nftables") as kernel:
         for name in names:
-            body = attribute(_TABLE, b"filter\0") + attribute(_CHAIN, name.encode() + b"\0")
+            body = attribute(_TABLE, table.encode() + b"\0") + attribute(_CHAIN, name.encode() + b"\0")
             with suppress(OSError):
                 rules = kernel.dump(Message(_GET_RULE, body, family=_FAMILIES[family]))
                 yield name, tuple(map(_values, rules))

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdctl.addresses import Family
-from birdctl.policies import ipset_wire as wire
-from birdctl.policies.model import IpSet, Net, Port, SetType
+from birdctl.netfilter import ipset_wire as wire
+from birdctl.netfilter.model import IpSet, Net, Port, SetType
 
 FOUR, SIX = st.ip_addresses(v=4), st.ip_addresses(v=6)
 PROTOCOLS = st.sampled_from(["tcp", "udp", "sctp"])

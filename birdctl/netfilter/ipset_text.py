@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from birdctl.addresses import Family
-from birdctl.policies.model import Entry, IpSet, Net, Port
+from birdctl.netfilter.model import Entry, IpSet, Net, Port
 
 _FAMILIES = {Family.IPV4: "inet", Family.IPV6: "inet6"}
 

@@ -1,7 +1,7 @@
 """Rules as `iptables-save` prints them, in both modes: what is written reads back as the same text. Pure.
 
-Every rule of ours ends its conditions with a comment: `birdctl:DIGEST EFFECT POLICIES`. The digest is of the whole
-rule with all of its policies; their names are cut where a comment's 255 bytes end.
+Every rule of ours ends its conditions with a comment: `MARK:DIGEST EFFECT POLICIES`, the mark being its owner's. The
+digest is of the whole rule with all of its policies; their names are cut where a comment's 255 bytes end.
 """
 
 from __future__ import annotations
@@ -17,10 +17,8 @@ from operator import attrgetter
 
 from birdctl.addresses import Family
 from birdctl.errors import BackendError
-from birdctl.policies.model import CHAIN_PREFIX, Chain, Effect, Rule, SetMatch, Table
+from birdctl.netfilter.model import BUILTIN, Chain, Effect, Owner, Rule, SetMatch, Table, TableName
 
-MARK = "birdctl:"
-"""What our rules' comments begin with."""
 CUT = "..."
 """Ends names that did not fit."""
 _COMMENT_BYTES = 255
@@ -28,14 +26,15 @@ _DIGEST_BYTES = 6
 _PLAIN = re.compile(r"[\w.:/,+=@%-]+", re.ASCII)
 
 
-def rule(value: Rule) -> str:
+def rule(value: Rule, owner: Owner) -> str:
     """The rule without `-A CHAIN`. Its ports need a protocol."""
-    return _rule(value)
+    return _rule(value, owner)
 
 
 @lru_cache(maxsize=1 << 15)
-def _rule(value: Rule) -> str:
-    return " ".join((*_conditions(value), "-m", "comment", "--comment", f'"{comment(value)}"', *_target(value)))
+def _rule(value: Rule, owner: Owner) -> str:
+    told = f'-m comment --comment "{comment(value, owner)}"'
+    return " ".join((*_conditions(value), told, *_target(value)))
 
 
 @lru_cache(maxsize=1 << 15)
@@ -45,8 +44,8 @@ def digest(value: Rule) -> str:
     return blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 
-def comment(value: Rule) -> str:
-    words = [f"{MARK}{digest(value)}"]
+def comment(value: Rule, owner: Owner) -> str:
+    words = [f"{owner.mark}{digest(value)}"]
     if value.effect:
         words.append(value.effect)
     words.append(", ".join(value.policies))
@@ -86,40 +85,43 @@ def _quoted(word: str) -> str:
     return word if _PLAIN.fullmatch(word) or word == "!" else '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def chain_lines(chain: Chain) -> list[str]:
+def chain_lines(chain: Chain, owner: Owner) -> list[str]:
     """`-A CHAIN …` of each rule."""
-    return [f"-A {chain.name} {rule(each)}" for each in chain.rules]
+    return [f"-A {chain.name} {rule(each, owner)}" for each in chain.rules]
 
 
 def table_text(table: Table) -> str:
     """The whole of a table for `iptables-restore --noflush`, onto a kernel that has nothing of ours."""
-    lines = ["*filter", *(f":{name} - [0:0]" for name in table.chains)]
+    lines = [f"*{table.name}", *(f":{name} - [0:0]" for name in table.chains)]
     for chain in table.chains.values():
-        lines += chain_lines(chain)
-    lines += [f"-I {hook} 1 {rule(each)}" for hook, each in reversed(table.hooks)]
+        lines += chain_lines(chain, table.owner)
+    lines += [f"-I {hook} 1 {rule(each, table.owner)}" for hook, each in reversed(table.hooks)]
     return "\n".join([*lines, "COMMIT", ""])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """One line of a saved chain. `ours`: it carries our comment."""
+    """One line of a saved chain."""
 
     text: str
     packets: int = 0
     bytes: int = 0
 
     @property
-    def ours(self) -> bool:
-        return f'"{MARK}' in self.text
+    def owner(self) -> Owner | None:
+        """Whose comment it carries; None when it is not birdctl's."""
+        return next((owner for owner in Owner if f'"{owner.mark}' in self.text), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
-    """A saved filter table: our chains, and all rules of the kernel's own ones."""
+    """A saved table: the owner's chains, and all rules of the kernel's own ones."""
 
+    owner: Owner
     family: Family
     chains: Mapping[str, tuple[Counted, ...]]
     builtin: Mapping[str, tuple[Counted, ...]]
+    name: TableName = "filter"
 
 
 _DEFAULT = {
@@ -128,39 +130,43 @@ _DEFAULT = {
 }
 """What is printed of a plain REJECT."""
 _LINE = re.compile(r"(?:\[(\d+):(\d+)\] )?-A (\S+) (.*)")
-_BUILTIN = ("INPUT", "FORWARD", "OUTPUT")
 
 
-def saved(text: str, family: Family) -> Saved:
-    """What `iptables-save -c` printed."""
+def saved(text: str, owner: Owner, family: Family, table_name: TableName = "filter") -> Saved:
+    """One table of what `iptables-save -c` printed."""
+    builtin = BUILTIN[table_name]
     chains: dict[str, list[Counted]] = {}
     inside = False
     for line in text.splitlines():
         if line.startswith("*"):
-            inside = line == "*filter"
+            inside = line == f"*{table_name}"
         elif line.startswith(":") and inside:
             name = line[1:].split(" ", 1)[0]
-            if name in _BUILTIN or name.startswith(CHAIN_PREFIX):
+            if name in builtin or name.startswith(owner.chain_prefix):
                 chains[name] = []
         elif inside and (match := _LINE.match(line)) and match[3] in chains:
             rule_text = match[4].removesuffix(_DEFAULT[family])
             chains[match[3]].append(Counted(text=rule_text, packets=int(match[1] or 0), bytes=int(match[2] or 0)))
-    ours = {name: tuple(lines) for name, lines in chains.items() if name not in _BUILTIN}
     return Saved(
+        owner=owner,
         family=family,
-        chains=ours,
-        builtin={name: tuple(chains.get(name, ())) for name in _BUILTIN},
+        name=table_name,
+        chains={name: tuple(lines) for name, lines in chains.items() if name not in builtin},
+        builtin={name: tuple(chains.get(name, ())) for name in builtin},
     )
 
 
 def table(value: Saved) -> Table:
-    """Our part of a saved table; hooks are those that nothing stands before.
+    """The owner's part of a saved table; hooks are those that no rule of somebody else's stands before.
 
     Raises BackendError naming a rule that birdctl does not write.
     """
-    hooks = [(name, each) for name, lines in value.builtin.items() for each in takewhile(attrgetter("ours"), lines)]
+    first = {name: takewhile(attrgetter("owner"), lines) for name, lines in value.builtin.items()}
+    hooks = [(name, each) for name, lines in first.items() for each in lines if each.owner is value.owner]
     return Table(
+        owner=value.owner,
         family=value.family,
+        name=value.name,
         hooks=tuple((name, parse(each.text)) for name, each in hooks),
         chains={
             name: Chain(name=name, rules=tuple(parse(each.text) for each in lines))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ipaddress import ip_address, ip_network
 
 from birdctl.addresses import Family
-from birdctl.policies.ipset_text import sets_text
-from birdctl.policies.model import IpSet, Net, Port, SetType
+from birdctl.netfilter.ipset_text import sets_text
+from birdctl.netfilter.model import IpSet, Net, Port, SetType
 
 BLOCK = IpSet(
     name="birdctl-net4-a",

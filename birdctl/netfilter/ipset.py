@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import chain
 
 from birdctl.errors import Unavailable
-from birdctl.policies import ipset_wire
-from birdctl.policies.model import SET_PREFIX, IpSet
-from birdctl.policies.netlink import Message, Netlink
-from birdctl.policies.transition import Membership
+from birdctl.netfilter import ipset_wire
+from birdctl.netfilter.ipset_change import Membership
+from birdctl.netfilter.model import IpSet, Owner
+from birdctl.netfilter.netlink import Message, Netlink
 
 _TAKEN = "a set of that name and another kind is there, and rules of others use it"
 _NAMED = {
@@ -30,9 +30,10 @@ _NAMED = {
 
 
 class IpsetBackend:
-    """The sets of this network namespace; `close` it in the end. Raises Unavailable when the kernel has no ipset."""
+    """An owner's sets in this network namespace; `close` it in the end. Raises Unavailable: the kernel has no ipset."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
         self._netlink = Netlink("ipset")
 
     def close(self) -> None:
@@ -47,7 +48,7 @@ class IpsetBackend:
         """Our sets' names."""
         try:
             every = (ipset_wire.name_of(each) for each in self._netlink.dump(ipset_wire.names()))
-            return frozenset(name for name in every if name.startswith(SET_PREFIX))
+            return frozenset(name for name in every if name.startswith(self._owner.set_prefix))
         except OSError as error:
             raise Unavailable(
                 f"the kernel has no ipset ({explained(error.errno or 0)}): load the module ip_set"

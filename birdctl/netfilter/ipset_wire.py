@@ -12,8 +12,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from socket import AF_INET, AF_INET6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP
 
 from birdctl.addresses import Address, Family, Prefix
-from birdctl.policies.model import Entry, IpSet, Net, Port, SetType
-from birdctl.policies.netlink import (
+from birdctl.netfilter.model import Entry, IpSet, Net, Port, SetType
+from birdctl.netfilter.netlink import (
     NLA_F_NESTED,
     NLA_F_NET_BYTEORDER,
     Message,

@@ -1,4 +1,4 @@
-"""The filter tables of this network namespace, through the iptables programs of the mode that the host uses.
+"""An owner's tables in this network namespace, through the iptables programs of the mode that the host uses.
 
 Reading is `iptables-save -c`, a change one `iptables-restore --noflush`: one transaction a family, and nothing in it
 names a chain or rule of somebody else.
@@ -15,17 +15,15 @@ from dataclasses import replace
 
 from birdctl.addresses import Family
 from birdctl.errors import BackendError, Unavailable
-from birdctl.policies import iptables_text, nft_counts
-from birdctl.policies.counters import Counts, Reading
-from birdctl.policies.iptables_change import TableChange, removal
-from birdctl.policies.iptables_text import Saved
-from birdctl.policies.model import CHAIN_PREFIX, Chain, Rule, Table
+from birdctl.netfilter import iptables_text, nft_counts
+from birdctl.netfilter.iptables_change import TableChange, removal
+from birdctl.netfilter.iptables_text import Saved
+from birdctl.netfilter.model import Chain, Counts, Owner, Reading, Rule, Table, TableName
 
 IPTABLES = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 _LOCK_SECONDS = "10"
 _TIMEOUT = 30.0
 _REFUSED_LINE = re.compile(r"line:? (\d+)")
-_TRIAL = f"{CHAIN_PREFIX}TRIAL"
 
 
 class Mode(enum.StrEnum):
@@ -40,18 +38,22 @@ class Mode(enum.StrEnum):
 
 
 class IptablesBackend:
-    """The filter tables of one mode."""
+    """What is the owner's in `tables` of one mode."""
 
-    def __init__(self, mode: Mode) -> None:
+    def __init__(self, mode: Mode, owner: Owner, tables: Sequence[TableName] = ("filter",)) -> None:
         self.mode = mode
+        self._owner = owner
+        self._tables = tables
 
-    def read(self, family: Family) -> Saved:
+    def read(self, family: Family) -> dict[TableName, Saved]:
         """Our chains and all hooks, with counters. Raises Unavailable when the program is not there."""
-        return iptables_text.saved(run([self._program(family, "save"), "-c"]), family)
+        text = run([self._program(family, "save"), "-c"])
+        return {name: iptables_text.saved(text, self._owner, family, name) for name in self._tables}
 
-    def write(self, family: Family, change: TableChange) -> None:
-        """All of it or nothing. Raises BackendError with what iptables answered."""
-        run([self._program(family, "restore"), "--noflush", "-w", _LOCK_SECONDS], change.text)
+    def write(self, family: Family, *changes: TableChange) -> None:
+        """Of each table all or nothing. Raises BackendError with what iptables answered."""
+        text = "".join(change.text for change in changes)
+        run([self._program(family, "restore"), "--noflush", "-w", _LOCK_SECONDS], text)
 
     def counts(self, table: Table) -> Iterator[Reading]:
         """Packets and bytes of the chains of `table`, as they are in the kernel.
@@ -61,47 +63,53 @@ class IptablesBackend:
         if not table.chains:
             return iter(())
         if self.mode is Mode.LEGACY:
-            return _readings(table, _counts_legacy(table.family, table.chains))
-        return _readings(table, _counts_saved(self.read(table.family)))
+            return _readings(table, _counts_legacy(table.family, table.name, table.chains))
+        return _readings(table, _counts_saved(self.read(table.family)[table.name]))
 
     def counts_of(self, table: Table, names: Collection[str]) -> Iterator[Reading]:
         """Of these chains alone, which is cheap enough for every change."""
         if not names:
             return iter(())
         read = _counts_legacy if self.mode is Mode.LEGACY else nft_counts.read
-        return _readings(table, read(table.family, names))
+        return _readings(table, read(table.family, table.name, names))
 
     def leave_other_mode(self) -> None:
         """Removes what of ours is in the mode that the host does not use."""
-        other = IptablesBackend(self.mode.other)
+        other = IptablesBackend(self.mode.other, self._owner, self._tables)
         if not shutil.which(other._program(Family.IPV4, "save")):
             return
         for family in Family:
-            found = other.read(family)
-            if change := removal(found):
-                other.write(family, change)
+            other.clear(family)
 
-    def refused(self, family: Family, rules: Sequence[Rule]) -> dict[Rule, str]:
+    def clear(self, family: Family) -> None:
+        """Removes all that is ours."""
+        changes = [change for found in self.read(family).values() if (change := removal(found))]
+        if changes:
+            self.write(family, *changes)
+
+    def refused(self, family: Family, rules: Sequence[Rule], table: TableName = "filter") -> dict[Rule, str]:
         """Those of the rules that this kernel refuses, with its answers: tried out in a chain that nothing uses."""
-        reason = self._try(family, rules)
+        reason = self._try(family, rules, table)
         if not rules or reason is None:
             return {}
         if len(rules) == 1:
             return {rules[0]: reason}
         half = len(rules) // 2
-        return self.refused(family, rules[:half]) | self.refused(family, rules[half:])
+        return self.refused(family, rules[:half], table) | self.refused(family, rules[half:], table)
 
-    def _try(self, family: Family, rules: Sequence[Rule]) -> str | None:
+    def _try(self, family: Family, rules: Sequence[Rule], table: TableName) -> str | None:
         """Why the kernel refuses one of them; chains they lead to are not there."""
-        harmless = (replace(rule, target="RETURN") if rule.target.startswith(CHAIN_PREFIX) else rule for rule in rules)
-        trial = Chain(name=_TRIAL, rules=tuple(replace(rule, goto=False) for rule in harmless))
+        ours = self._owner.chain_prefix
+        harmless = (replace(rule, target="RETURN") if rule.target.startswith(ours) else rule for rule in rules)
+        trial = Chain(name=f"{ours}TRIAL", rules=tuple(replace(rule, goto=False) for rule in harmless))
+        nothing = TableChange(owner=self._owner, name=table)
         try:
-            self.write(family, TableChange(fill=(trial,)))
+            self.write(family, replace(nothing, fill=(trial,)))
         except Unavailable:
             raise
         except BackendError as error:
             return str(error)
-        self.write(family, TableChange(remove=(_TRIAL,)))
+        self.write(family, replace(nothing, remove=(trial.name,)))
         return None
 
     def _program(self, family: Family, verb: str) -> str:
@@ -120,14 +128,14 @@ def _counts_saved(saved: Saved) -> Iterator[tuple[str, Counts]]:
     return ((name, tuple((each.packets, each.bytes) for each in lines)) for name, lines in saved.chains.items())
 
 
-def _counts_legacy(family: Family, names: Collection[str]) -> Iterator[tuple[str, Counts]]:
+def _counts_legacy(family: Family, table: TableName, names: Collection[str]) -> Iterator[tuple[str, Counts]]:
     """Rules are read as they lie in memory: python-iptables' own Rule objects cost a hundred times as much.
 
     Raises BackendError while somebody else changes the table.
     """
     import iptc  # noqa: PLC0415 (loads iptables' libraries, which only this needs)
 
-    kernel = (iptc.Table if family is Family.IPV4 else iptc.Table6)("filter")
+    kernel = (iptc.Table if family is Family.IPV4 else iptc.Table6)(table)
     try:
         kernel.refresh()
     except iptc.IPTCError as error:

@@ -78,18 +78,24 @@ class Fronts:
         if problem:
             self._faults.add(place, f"{problem}: not served")
             return False
-        if own not in self._context.families:
-            self._omitted.append(Omission(what=f"{kind} {address}", reason=f"{own} is off (--enable-{own.label})"))
-            return False
-        return True
+        reason = self._reason(kind, address, own)
+        if reason:
+            self._omitted.append(Omission(what=f"{kind} {address}", reason=reason))
+        return not reason
 
     def _problem(self, kind: AddressKind, address: Address, own: Family, families: set[Family]) -> str:
         if own not in families:
             return f"{address} is {own}, and the service has no cluster IP of that family"
-        other = self._hosts.get(address, self._context.node) if kind != "ClusterIP" else self._context.node
-        if other != self._context.node:
-            return f"{address} is an address of Node {other}, which this node would be cut off from"
         return self._context.validation.refusal(kind, address)
+
+    def _reason(self, kind: AddressKind, address: Address, own: Family) -> str:
+        """Another node's address is never taken from it: this node would be cut off from that one."""
+        if own not in self._context.families:
+            return f"{own} is off (--enable-{own.label})"
+        other = self._hosts.get(address, self._context.node)
+        if kind != "ClusterIP" and other != self._context.node:
+            return f"it is an address of Node {other}, which serves it itself"
+        return ""
 
     def _tell_load_balancers(self) -> None:
         """Says which load balancer addresses are none of ours."""

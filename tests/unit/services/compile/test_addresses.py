@@ -143,14 +143,12 @@ def test_an_external_ip_that_is_this_nodes_own_is_served_but_not_held():
     assert texts(result.state.vip_ports) == ["10.96.0.1 80/TCP"]
 
 
-def test_an_external_ip_that_is_another_nodes_is_refused_for_it_would_cut_that_node_off():
-    result = compiled(service(externalIPs=["172.16.0.2"]), WEB, service_external_ip_range=["172.16.0.0/24"])
-    assert list(served(result)) == ["10.96.0.1 80/TCP"]
-    (told,) = problems(result)
-    assert told == (
-        "Service default/web: spec.externalIPs[0]: 172.16.0.2 is an address of Node n2, "
-        "which this node would be cut off from: not served"
-    )
+def test_of_the_nodes_addresses_each_node_serves_its_own():
+    both = service(externalIPs=["172.16.0.1", "172.16.0.2"])
+    result = compiled(both, WEB, service_external_ip_range=["172.16.0.0/24"])
+    assert list(served(result)) == ["10.96.0.1 80/TCP", "172.16.0.1 80/TCP"]
+    assert not problems(result)
+    assert reasons(result) == ["ExternalIP 172.16.0.2: it is an address of Node n2, which serves it itself"]
 
 
 def test_node_ports_answer_at_the_internal_addresses_of_the_services_families():

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from birdctl.addresses import Address, Family, family
+from birdctl.cluster.annotations import annotation
 from birdctl.cluster.bgp import AddressKind
 from birdctl.cluster.faults import Faults
 from birdctl.cluster.objects import Service
@@ -95,18 +96,22 @@ class Fronts:
         other = self._hosts.get(address, self._context.node)
         if kind != "ClusterIP" and other != self._context.node:
             return f"it is an address of Node {other}, which serves it itself"
+        if self._context.excludes(address):
+            return "it lies in --excluded-cidrs, which others serve"
         return ""
 
     def _tell_load_balancers(self) -> None:
         """Says which load balancer addresses are none of ours."""
+        skipped = annotation(self._service.metadata.annotations, "service.skiplbips")
         for index, ingress in enumerate(self._service.status.load_balancer.ingress):
-            if ingress.ip and ingress.ip_mode != "VIP":
+            if ingress.ip and (skipped or ingress.ip_mode != "VIP"):
                 what = f"status.loadBalancer.ingress[{index}].ip {ingress.ip}"
-                self._omitted.append(Omission(what=what, reason=f"its ipMode is {ingress.ip_mode}"))
+                reason = "the annotation service.skiplbips" if skipped else f"its ipMode is {ingress.ip_mode}"
+                self._omitted.append(Omission(what=what, reason=reason))
 
     def _node_ports(self, families: set[Family]) -> Iterator[Front]:
         if self._service.spec.type in ("NodePort", "LoadBalancer"):
             for address in self._context.node_ports:
                 own = family(address)
-                if own in families and own in self._context.families:
+                if own in families and own in self._context.families and not self._context.excludes(address):
                     yield Front(kind="NodePort", address=address, family=own, held=False)

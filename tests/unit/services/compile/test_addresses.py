@@ -100,10 +100,18 @@ def test_what_is_not_for_the_node_to_serve(ingress, reason):
     assert reasons(result) == ([reason] if reason else [])
 
 
+def test_excluded_addresses_are_others_to_serve():
+    excluded = ["192.0.2.0/24", "172.16.0.1/32"]
+    result = compiled(service(ingress=["192.0.2.1"], node_ports=[30080]), WEB, excluded_cidrs=excluded)
+    assert list(served(result)) == ["10.96.0.1 80/TCP"]
+    assert addresses(result) == ["10.96.0.1"]
+    assert reasons(result) == ["LoadBalancerIP 192.0.2.1: it lies in --excluded-cidrs, which others serve"]
+
+
 def test_skiplbips_leaves_load_balancer_ips_out():
-    assert addresses(compiled(service(ingress=["192.0.2.1"], annotations={"service.skiplbips": ""}), WEB)) == [
-        "10.96.0.1"
-    ]
+    result = compiled(service(ingress=["192.0.2.1"], annotations={"service.skiplbips": ""}), WEB)
+    assert addresses(result) == ["10.96.0.1"]
+    assert reasons(result) == ["status.loadBalancer.ingress[0].ip 192.0.2.1: the annotation service.skiplbips"]
 
 
 @pytest.mark.parametrize(

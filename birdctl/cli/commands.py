@@ -40,6 +40,7 @@ COMMANDS = (
     Command("show config", "the BIRD configuration that runs, passwords masked"),
     Command("show policies", "network policies at work: pods, rules, what they matched"),
     Command("wait", "block until converged, healthy or established"),
+    Command("show services", "services at work: endpoints, connections, and whether the kernel has them"),
     Command("explain route", "why a prefix is or is not in BIRD, the kernel, at each peer"),
     Command("explain policy", "why a connection is or is not allowed, by the objects and by the node's rules"),
     Command("doctor", "check kernel, BIRD, iptables, sysctls, sockets and clock; say the fix"),

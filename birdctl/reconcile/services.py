@@ -22,6 +22,7 @@ from birdctl.cluster.store import Cluster, Key
 from birdctl.errors import BirdctlError, InputError, NotProgrammed
 from birdctl.observe.counters import Counters
 from birdctl.observe.state import Services
+from birdctl.reconcile import apiservers
 from birdctl.reconcile.announcing import Announcing
 from birdctl.reconcile.backoff import Backoff
 from birdctl.reconcile.inbox import Inbox
@@ -151,6 +152,7 @@ class ServiceLoop(Loop[Services]):
     def _take_dirty(self) -> bool:
         news = self._reconciler.take_in()
         self._triggers.take(self._cluster, news, first=self.state.last_sync is None)
+        apiservers.record(self._cluster, news, self._settings.runtime_dir)
         return bool(news)
 
     def _forget(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from birdctl.addresses import Family
 from birdctl.services.apply import ServiceBackend
 from birdctl.services.model import Port, Protocol, RealServer, Scheduler, ServiceState, VirtualServer
 from birdctl.services.options import ServiceOptions
-from tests.vm.world import PORT, Pod, World
+from tests.polling import eventually
+from tests.vm.world import PORT, Node, Pod, World
 
+OPTIONS = ServiceOptions()
 VIPS = {Family.IPV4: ip_address("10.96.0.80"), Family.IPV6: ip_address("fd00:96::80")}
 
 
@@ -43,11 +46,17 @@ def serve(world: World, of: Family, endpoint: Pod) -> None:
         sources=node.addresses,
         node_addresses=frozenset(node.addresses.values()),
     )
-    with syscalls.inside_network(Path(f"/proc/{node.namespace.pid}/ns/net")):
-        backend = ServiceBackend(ServiceOptions())
+    eventually(lambda: refusals(node, state) == ())
+
+
+def refusals(node: Node, state: ServiceState) -> tuple[object, ...]:
+    """What is not as `state` says when it was applied. (A bridge has no link-local address in its first two seconds.)"""
+    with (
+        syscalls.inside_network(Path(f"/proc/{node.namespace.pid}/ns/net")),
+        closing(ServiceBackend(OPTIONS)) as backend,
+    ):
         result = backend.apply(state, grace={})
-        backend.close()
-    assert result.refusals == result.deviations == ()
+    return (*result.refusals, *result.deviations)
 
 
 @pytest.mark.parametrize("of", Family)

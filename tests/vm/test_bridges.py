@@ -50,7 +50,7 @@ def serve(world: World, of: Family, endpoint: Pod) -> None:
 
 
 def refusals(node: Node, state: ServiceState) -> tuple[object, ...]:
-    """What is not as `state` says when it was applied. (A bridge has no link-local address in its first two seconds.)"""
+    """What is not as `state` says. A bridge has no link-local address, and finds no pod, in its first two seconds."""
     with (
         syscalls.inside_network(Path(f"/proc/{node.namespace.pid}/ns/net")),
         closing(ServiceBackend(OPTIONS)) as backend,

@@ -2,7 +2,8 @@
 
 Requests: `{"request": "status"}`, `{"request": "sync", "timeout": SECONDS}`, `{"request": "plan"}`,
 `{"request": "policies"}`, `{"request": "services"}`. A reply is what was asked for (a plan in both forms:
-`{"text": TEXT, "document": PLAN}`), or `{"error": TEXT}`. Only root reaches the socket (mode 0600): no further authentication.
+`{"text": TEXT, "document": PLAN}`), or `{"error": TEXT}`. Only root reaches the socket (mode 0600): no further
+authentication.
 """
 
 from __future__ import annotations

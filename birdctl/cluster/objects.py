@@ -200,7 +200,10 @@ class ServiceSpec(
         "external_traffic_policy": "externalTrafficPolicy",
         "health_check_node_port": "healthCheckNodePort",
         "internal_traffic_policy": "internalTrafficPolicy",
+        "ip_families": "ipFamilies",
+        "ip_family_policy": "ipFamilyPolicy",
         "load_balancer_class": "loadBalancerClass",
+        "load_balancer_ip": "loadBalancerIP",
         "publish_not_ready_addresses": "publishNotReadyAddresses",
         "session_affinity": "sessionAffinity",
         "session_affinity_config": "sessionAffinityConfig",
@@ -215,7 +218,10 @@ class ServiceSpec(
     ports: tuple[ServicePort, ...] = ()
     external_traffic_policy: str = "Cluster"
     internal_traffic_policy: str = "Cluster"
+    ip_families: tuple[str, ...] = ()
+    ip_family_policy: str = ""
     load_balancer_class: str = ""
+    load_balancer_ip: str = ""
     publish_not_ready_addresses: bool = False
     session_affinity: str = "None"
     session_affinity_config: SessionAffinityConfig = SessionAffinityConfig()

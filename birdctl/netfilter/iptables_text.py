@@ -7,11 +7,12 @@ digest is of the whole rule with all of its policies; their names are cut where 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import ip_network
+from itertools import takewhile
 
 from birdctl.addresses import Family
 from birdctl.errors import BackendError
@@ -155,8 +156,11 @@ def saved(text: str, owner: Owner, family: Family, table_name: TableName = "filt
 
 
 def table(value: Saved) -> Table:
-    """The owner's part of a saved table. Raises BackendError naming a rule that birdctl does not write."""
-    hooks = [(name, each) for name, lines in value.builtin.items() for each in lines if each.owner is value.owner]
+    """The owner's part of a saved table; hooks are those that nothing but hooks of a lower rank stands before.
+
+    Raises BackendError naming a rule that birdctl does not write.
+    """
+    hooks = [(name, each) for name, lines in value.builtin.items() for each in _first(lines, value.owner)]
     return Table(
         owner=value.owner,
         family=value.family,
@@ -167,6 +171,12 @@ def table(value: Saved) -> Table:
             for name, lines in value.chains.items()
         },
     )
+
+
+def _first(lines: Iterable[Counted], owner: Owner) -> Iterator[Counted]:
+    """The owner's among the hooks in the beginning."""
+    before = takewhile(lambda each: each.owner is not None and each.owner.rank <= owner.rank, lines)
+    return (each for each in before if each.owner is owner)
 
 
 def parse(text: str) -> Rule:

@@ -66,7 +66,7 @@ def _pod_end(cluster: Cluster, pod: Pod, text: str, origin: str) -> End:
 
 def _address_end(cluster: Cluster, address: Address) -> End:
     """Whoever has the address; one of a node's pod CIDRs belongs there, even if no pod is known."""
-    for pod in cluster.objects(Pod).values():
+    for _, pod in sorted(cluster.objects(Pod).items()):
         if not pod.spec.host_network and address in _pod_addresses(pod):
             return End(text=f"{address} ({pod.key})", addresses=(address,), node=pod.spec.node_name)
     for node in cluster.objects(Node).values():
@@ -117,5 +117,5 @@ def port(cluster: Cluster, text: str, destination: str) -> tuple[int, str]:
 
 def _named(pod: Pod | None, name: str, protocol: str) -> int:
     """0 for none."""
-    ports = (each for container in pod.spec.containers for each in container.ports) if pod else ()
+    ports = (each for container in pod.spec.running_containers for each in container.ports) if pod else ()
     return next((each.container_port for each in ports if (each.name, each.protocol) == (name, protocol)), 0)

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from birdctl.addresses import Family
-from birdctl.policies.netlink import attribute, nested
+from birdctl.netfilter.netlink import attribute, nested
 from birdctl.services import ipvs_wire
 from birdctl.services.ipvs_change import ServerChange, Step
 from birdctl.services.model import Connections, Mark, Port, Protocol, Scheduler, SchedulerFlag, Traffic

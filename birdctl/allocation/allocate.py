@@ -6,7 +6,7 @@ turns out to be the second holder. Then come requested addresses, then everybody
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -81,10 +81,9 @@ class _Allocator:
         for each in self._wishes:
             self._held[each.service.key] = list(self._kept(each))
         for each in self._wishes:
-            self._satisfy(each, each.requested)
+            self._satisfy(each, self._requested)
         for each in self._wishes:
-            self._satisfy(each, ())
-        for each in self._wishes:
+            self._satisfy(each, self._next_free)
             self._insist(each)
         return Allocation(
             assignments={each.service.key: self._assignment(each) for each in self._wishes},
@@ -106,7 +105,7 @@ class _Allocator:
 
     def _kept(self, asked: Wish) -> Iterator[Address]:
         for each in asked.families:
-            current = next((address for address in asked.current if family(address) is each), None)
+            current = _first(asked.current, each)
             if current is None or not self._may_stay(current, asked):
                 continue
             if not any(current in pool for pool in self._pools):
@@ -117,8 +116,7 @@ class _Allocator:
             yield current
 
     def _may_stay(self, current: Address, asked: Wish) -> bool:
-        requested = [address for address in asked.requested if family(address) is family(current)]
-        if requested and current not in requested:
+        if _first(asked.requested, family(current)) not in (None, current):
             return False
         if holder := self._ledger.holder(current, asked):
             self._tell(asked, f"{current} is held by {holder}: it gets another one")
@@ -127,24 +125,20 @@ class _Allocator:
 
     # What is new.
 
-    def _satisfy(self, asked: Wish, requested: Iterable[Address]) -> None:
-        """Gives what it lacks: with `requested` those addresses, without them the next free ones."""
+    def _satisfy(self, asked: Wish, find: Callable[[Wish, Family], Address | None]) -> None:
         held = self._held[asked.service.key]
         for each in asked.families:
             if any(family(address) is each for address in held):
                 continue
-            address = self._find(asked, each, [own for own in asked.requested if family(own) is each], bool(requested))
-            if address:
+            if address := find(asked, each):
                 self._ledger.give(address, asked)
                 held.append(address)
 
-    def _find(self, asked: Wish, of: Family, requested: list[Address], by_request: bool) -> Address | None:
-        if requested:
-            return self._requested(asked, requested[0]) if by_request else None
-        return None if by_request else self._next_free(asked, of)
-
-    def _requested(self, asked: Wish, address: Address) -> Address | None:
-        if not any(address in pool for pool in self._open_to(asked)):
+    def _requested(self, asked: Wish, of: Family) -> Address | None:
+        address = _first(asked.requested, of)
+        if address is None:
+            return None
+        if not _within(address, self._open_to(asked)):
             self._tell(asked, f"the requested {address} lies in no pool that it may have addresses of")
         elif holder := self._ledger.holder(address, asked):
             self._tell(asked, f"the requested {address} is held by {holder}")
@@ -153,6 +147,9 @@ class _Allocator:
         return None
 
     def _next_free(self, asked: Wish, of: Family) -> Address | None:
+        """Nothing where a certain address is requested: that, or none."""
+        if _first(asked.requested, of):
+            return None
         open_to = [pool for pool in self._open_to(asked) if pool.auto_assign or pool.name == asked.pool]
         for address in self._ledger.shared(asked):
             if family(address) is of and not self._ledger.holder(address, asked) and _within(address, open_to):
@@ -171,9 +168,9 @@ class _Allocator:
                 yield pool
 
     def _insist(self, asked: Wish) -> None:
-        """RequireDualStack: both or none."""
+        """RequireDualStack: who had nothing gets both or none."""
         held = self._held[asked.service.key]
-        if asked.both and 0 < len(held) < len(asked.families):
+        if asked.both and not asked.current and len(held) < len(asked.families):
             for address in held:
                 self._ledger.take_back(address, asked)
             held.clear()
@@ -188,6 +185,10 @@ def _external(service: Service) -> Iterator[Address]:
             yield parse_address(text)
         except ValueError:
             continue
+
+
+def _first(addresses: Iterable[Address], of: Family) -> Address | None:
+    return next((address for address in addresses if family(address) is of), None)
 
 
 def _within(address: Address, open_to: Iterable[Pool]) -> bool:

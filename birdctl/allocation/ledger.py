@@ -29,6 +29,8 @@ class Ledger:
 
     def take_back(self, address: Address, wish: Wish) -> None:
         self._holders[address].remove(wish)
+        if wish.can_share:
+            self._shared[wish.sharing].remove(address)
 
     def holder(self, address: Address, wish: Wish) -> str:
         """Who keeps `wish` from having the address: "" when nobody does, else a name."""

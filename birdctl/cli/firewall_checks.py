@@ -16,6 +16,7 @@ from birdctl.cli.checks import Check, error, ok, sysctl, warning
 from birdctl.errors import BirdctlError
 from birdctl.netfilter.iptables import Mode
 from birdctl.netfilter.iptables_mode import detect
+from birdctl.policies import bridges
 from birdctl.policies.apply import PolicyBackend
 from birdctl.policies.trial import trial
 from birdctl.settings import Settings
@@ -33,7 +34,7 @@ def firewall(settings: Settings) -> Iterator[Check]:
     yield from iptables()
     yield rules(settings)
     yield conntrack()
-    yield from bridges(settings)
+    yield from bridged(settings)
     yield from services()
 
 
@@ -113,9 +114,9 @@ def conntrack() -> Check:
     return ok("conntrack", text)
 
 
-def bridges(settings: Settings) -> Iterator[Check]:
+def bridged(settings: Settings) -> Iterator[Check]:
     """Only br_netfilter shows iptables what passes between two pods of one bridge."""
-    found = bridges_with_ports()
+    found = bridges.with_ports()
     if not found:
         return
     for family, enabled in ((Family.IPV4, settings.enable_ipv4), (Family.IPV6, settings.enable_ipv6)):
@@ -124,23 +125,10 @@ def bridges(settings: Settings) -> Iterator[Check]:
 
 
 def bridge(family: Family, names: tuple[str, ...]) -> Check:
-    name = f"net.bridge.bridge-nf-call-{'iptables' if family is Family.IPV4 else 'ip6tables'}"
-    value, check = sysctl(name), f"{family} bridge"
-    if value == "1":
-        return ok(check, f"{name} is 1")
-    text = f"{name} is {value or 'absent'}: no policy between pods on {', '.join(names)}"
-    return error(check, text, f"{'' if value else 'modprobe br_netfilter; '}sysctl -w {name}=1")
-
-
-def bridges_with_ports() -> tuple[str, ...]:
-    """The names of this network namespace's bridges that have ports."""
-    from pyroute2 import IPRoute  # noqa: PLC0415 - netlink, only for who needs it
-
-    with IPRoute() as kernel:
-        links = {link["index"]: link for link in kernel.link("dump")}
-    masters = {link.get("master") for link in links.values()}
-    kinds = {index: (link.get("linkinfo") or {}).get("kind") for index, link in links.items()}
-    return tuple(sorted(links[index].get("ifname") for index in masters if kinds.get(index) == "bridge"))
+    switch, check = bridges.switch(family), f"{family} bridge"
+    if switch.on:
+        return ok(check, f"{switch.name} is 1")
+    return error(check, switch.problem(names), switch.fix)
 
 
 def services() -> Iterator[Check]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from birdctl.addresses import Address
+from birdctl.addresses import Address, Family
 from birdctl.cluster.store import Cluster, Key
 from birdctl.errors import BackendError, InputError, NotProgrammed
 from birdctl.observe.counters import Counters
@@ -193,12 +193,14 @@ class PolicyLoop(Loop[Policies]):
         )
 
     def _bypasses(self) -> Iterator[InputError]:
-        """What leads past all rules, and cannot be closed."""
-        for name in bridges.hand_over():
-            problem = (
-                f"{name} is 0 and cannot be set from here: pods of one bridge reach each other whatever policies say"
-            )
-            yield InputError(f"Node {self._settings.node}", "", f"{problem} (sysctl -w {name}=1)")
+        """What leads past all rules, and cannot be closed from here."""
+        enabled = {Family.IPV4: self._settings.enable_ipv4, Family.IPV6: self._settings.enable_ipv6}
+        switches = [bridges.switch_on(family) for family in Family if enabled[family]]
+        names = bridges.with_ports()
+        for switch in switches:
+            if names and not switch.on:
+                origin = f"Node {self._settings.node}"
+                yield NotProgrammed(origin, "", f"{switch.problem(names)} (on the node: {switch.fix})")
 
     def _tell_refused(self, prepared: PreparedPolicies, refused: Mapping[str, str]) -> tuple[InputError, ...]:
         """One line in the log for each policy that is not in force any more, or again."""

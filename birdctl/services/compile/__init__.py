@@ -70,7 +70,7 @@ class ServiceCompiler:
             concerned = self._belonging.all(cluster)
         else:
             concerned = self._belonging.concerned(cluster, dirty) | self._shaken(before, self._around)
-        touched = self._book.update({each: _part(cluster, each, self._around) for each in concerned})
+        touched = self._book.update({each: _part(cluster, each, self._around) for each in sorted(concerned)})
         return Compiled(
             state=self._book.state(self._around),
             touched=None if before is None else touched,

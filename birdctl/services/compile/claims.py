@@ -31,7 +31,7 @@ class Claims:
 
     def put(self, before: ServicePart, after: ServicePart) -> Iterator[Change]:
         """Replaces what one service wants. The ports where that makes a difference."""
-        for port in before.served.keys() | after.served.keys():
+        for port in {**before.served, **after.served}:
             old, new = before.served.get(port), after.served.get(port)
             if old is not new:
                 yield from self._replace(port, old, new)

@@ -7,12 +7,13 @@ digest is of the whole rule with all of its policies; their names are cut where 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import ip_network
 from itertools import takewhile
+from operator import attrgetter
 
 from birdctl.addresses import Family
 from birdctl.errors import BackendError
@@ -156,11 +157,12 @@ def saved(text: str, owner: Owner, family: Family, table_name: TableName = "filt
 
 
 def table(value: Saved) -> Table:
-    """The owner's part of a saved table; hooks are those that nothing but hooks of a lower rank stands before.
+    """The owner's part of a saved table; hooks are those that no rule of somebody else's stands before.
 
     Raises BackendError naming a rule that birdctl does not write.
     """
-    hooks = [(name, each) for name, lines in value.builtin.items() for each in _first(lines, value.owner)]
+    first = {name: takewhile(attrgetter("owner"), lines) for name, lines in value.builtin.items()}
+    hooks = [(name, each) for name, lines in first.items() for each in lines if each.owner is value.owner]
     return Table(
         owner=value.owner,
         family=value.family,
@@ -171,12 +173,6 @@ def table(value: Saved) -> Table:
             for name, lines in value.chains.items()
         },
     )
-
-
-def _first(lines: Iterable[Counted], owner: Owner) -> Iterator[Counted]:
-    """The owner's among the hooks in the beginning."""
-    before = takewhile(lambda each: each.owner is not None and each.owner.rank <= owner.rank, lines)
-    return (each for each in before if each.owner is owner)
 
 
 def parse(text: str) -> Rule:

@@ -23,6 +23,7 @@ from birdctl.services.ipvs_wire import Found
 from birdctl.services.model import Activity, Connections, Endpoint, Forwarding, Port, ServerKey, VirtualServer
 
 _LISTING = Path("/proc/thread-self/net/ip_vs")
+"""Once open, it is of one network namespace, as a socket is."""
 _GONE = frozenset({errno.ESRCH, errno.ENOENT})
 _REASONS = {
     errno.EEXIST: "it is there already",
@@ -49,8 +50,10 @@ class IpvsBackend:
             self._netlink.close()
             raise Unavailable("the kernel has no IPVS: load the module ip_vs")
         self._kind = kind
+        self._listing = _LISTING.open("rb", buffering=0)
 
     def close(self) -> None:
+        self._listing.close()
         self._netlink.close()
 
     def read(self) -> dict[ServerKey, VirtualServer]:
@@ -106,7 +109,8 @@ class IpvsBackend:
                 yield found
 
     def _real_servers(self) -> dict[ServerKey, tuple[FoundReal, ...]]:
-        return ipvs_proc.real_servers(_LISTING.read_text(encoding="ascii"))
+        self._listing.seek(0)
+        return ipvs_proc.real_servers(self._listing.readall().decode("ascii"))
 
     def _connections(self, key: ServerKey) -> Iterator[tuple[Endpoint, Connections]]:
         for reply in self._dump(ipvs_wire.list_real_servers(self._kind, key)):

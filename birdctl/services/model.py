@@ -145,7 +145,7 @@ class Connections(Value, frozen=True, kw_only=True, gc=False):
 
 
 class Traffic(Value, frozen=True, kw_only=True, gc=False):
-    """Of one virtual server: totals since it was made, and the kernel's averages over the last seconds."""
+    """Of one virtual server: totals since it was made, and averages over some seconds; the kernel counts every 2 s."""
 
     connections: int = 0
     packets_in: int = 0

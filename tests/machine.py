@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 INIT = ROOT / "tests/vm/init.sh"
 SHIM = ROOT / "tests/setup/uml-ptrace.c"
 _NEEDED = """
-modprobe -qa ip_vs ip_vs_mh dummy ipip
+modprobe -qa ip_vs ip_vs_mh br_netfilter dummy ipip
 test -e /proc/net/ip_vs && ip link add name one type dummy && ip link add name two type ipip remote 127.0.0.1
 """
 _WITHOUT_AVX512 = "glibc.cpu.hwcaps=-AVX512F,-AVX512VL"

@@ -97,7 +97,12 @@ def _trimmed(item: T) -> T:
         item.metadata.annotations.pop(_LAST_APPLIED, None)
         return item
     metadata = item.metadata
-    needed = objects.ObjectMeta(name=metadata.name, namespace=metadata.namespace, labels=metadata.labels)
+    needed = objects.ObjectMeta(
+        name=metadata.name,
+        namespace=metadata.namespace,
+        labels=metadata.labels,
+        deletion_timestamp=metadata.deletion_timestamp,
+    )
     return replace(item, metadata=needed)
 
 

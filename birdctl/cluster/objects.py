@@ -26,6 +26,7 @@ class ObjectMeta(Struct, frozen=True, kw_only=True):
     generation: int = 0
     labels: Labels = {}
     annotations: Labels = {}
+    deletion_timestamp: str = ""
 
 
 class Object(Struct, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ CUT = "..."
 """Ends names that did not fit."""
 _COMMENT_BYTES = 255
 _DIGEST_BYTES = 6
+_UNPRINTABLE = re.compile(r"[^ -~]")
 _PLAIN = re.compile(r"[\w.:/,+=@%-]+", re.ASCII)
 
 
@@ -33,7 +34,7 @@ def rule(value: Rule, owner: Owner) -> str:
 
 @lru_cache(maxsize=1 << 15)
 def _rule(value: Rule, owner: Owner) -> str:
-    told = f'-m comment --comment "{comment(value, owner)}"'
+    told = f'-m comment --comment "{_escaped(comment(value, owner))}"'
     return " ".join((*_conditions(value), told, *_target(value)))
 
 
@@ -49,7 +50,7 @@ def comment(value: Rule, owner: Owner) -> str:
     if value.effect:
         words.append(value.effect)
     words.append(", ".join(value.policies))
-    return _cut(" ".join(words).rstrip())
+    return _cut(_printable(" ".join(words).rstrip()))
 
 
 def _cut(text: str) -> str:
@@ -82,7 +83,16 @@ def _ports(low: int, high: int) -> str:
 
 
 def _quoted(word: str) -> str:
-    return word if _PLAIN.fullmatch(word) or word == "!" else '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return word if _PLAIN.fullmatch(word) or word == "!" else f'"{_escaped(_printable(word))}"'
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _printable(text: str) -> str:
+    """One line, a byte a character, whatever somebody called an object."""
+    return _UNPRINTABLE.sub("?", text)
 
 
 def chain_lines(chain: Chain, owner: Owner) -> list[str]:

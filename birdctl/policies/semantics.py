@@ -111,8 +111,8 @@ class _End:
         ingress = direction is Direction.INGRESS
         self._here = packet.destination if ingress else packet.source
         self._peer = packet.source if ingress else packet.destination
-        self._pod = _pod_at(cluster, self._here)
-        self._peer_pod = _pod_at(cluster, self._peer)
+        self._pod = pod_at(cluster, self._here)
+        self._peer_pod = pod_at(cluster, self._peer)
         self.allowed = True
         self.silent = False
         self.why: list[Reason] = []
@@ -303,8 +303,8 @@ class _End:
         return low <= self._packet.port <= high
 
 
-def _pod_at(cluster: Cluster, address: Address) -> Pod | None:
-    """The running pod whose own address it is; the first by name, should several claim it."""
+def pod_at(cluster: Cluster, address: Address) -> Pod | None:
+    """The running pod whose own address it is; should several claim it, one that stays, the first by name."""
     found = (
         pod
         for pod in cluster.objects(Pod).values()
@@ -312,7 +312,7 @@ def _pod_at(cluster: Cluster, address: Address) -> Pod | None:
         and pod.status.phase not in ("Succeeded", "Failed")
         and str(address) in {_canonical(item.ip) for item in pod.status.pod_ips}
     )
-    return min(found, key=lambda pod: pod.key, default=None)
+    return min(found, key=lambda pod: (pod.metadata.deletion_timestamp != "", pod.key), default=None)
 
 
 def _canonical(text: str) -> str:

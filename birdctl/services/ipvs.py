@@ -36,9 +36,10 @@ _EXCLUDED = "its address is in --excluded-cidrs"
 
 
 class IpvsBackend:
-    """The virtual servers of this network namespace; `close` it in the end. Those in `excluded` are left alone.
+    """The virtual servers of this network namespace, for one thread; `close` it in the end.
 
-    Loads IPVS where that is a module. Raises Unavailable when the kernel has none.
+    Those whose address is in `excluded` are left alone. Loads IPVS where that is a module. Raises Unavailable when the
+    kernel has none.
     """
 
     def __init__(self, excluded: Collection[Prefix] = ()) -> None:

@@ -66,10 +66,11 @@ class Command(Message):
     """A request of generic netlink."""
 
     __slots__ = ()
+    skipped = _HEADER.size
 
-    def __init__(self, kind: int, command: int, body: bytes, flags: int = 0) -> None:
+    def __init__(self, kind: int, command: int, body: bytes) -> None:
         self.kind = kind
-        self.flags = flags
+        self.flags = 0
         self.body = _HEADER.pack(command, _IPVS_VERSION, 0) + body
 
 

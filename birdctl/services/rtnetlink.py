@@ -51,7 +51,7 @@ _RTA_DST, _RTA_OIF, _RTA_PREFSRC = 1, 4, 7
 _FRA_PRIORITY, _FRA_FWMARK, _FRA_FWMASK, _FRA_PROTOCOL = 6, 10, 16, 21
 _SCOPE_UNIVERSE, _SCOPE_HOST, _TYPE_LOCAL, _TO_TABLE = 0, 254, 2, 1
 _SOL_NETLINK, _NETLINK_GET_STRICT_CHK = 270, 12
-_FAMILIES = {Family.IPV4: int(AF_INET), Family.IPV6: int(AF_INET6)}
+FAMILIES = {Family.IPV4: int(AF_INET), Family.IPV6: int(AF_INET6)}
 
 
 class RouteMessage(Message):
@@ -113,26 +113,38 @@ class RouteNetlink(Netlink):
                     return reply
                 reply = body
 
+    def bridges(self) -> frozenset[int]:
+        """The interfaces that are bridges."""
+        body = _LINK.pack(0, 0, 0, 0, 0) + nested(_IFLA_LINKINFO, attribute(_INFO_KIND, b"bridge"))
+        return frozenset(_LINK.unpack_from(reply)[2] for reply in self.dump(RouteMessage(_GETLINK, body)))
+
+    def way_to(self, address: Address) -> int | None:
+        """The interface through which packets go there; None when none does."""
+        header = _ROUTE.pack(number_of(address), address.max_prefixlen, *[0] * 7)
+        reply = self._ask(RouteMessage(_GETROUTE, header + attribute(_RTA_DST, address.packed)))
+        found = attributes(reply, _ROUTE.size).get(_RTA_OIF) if reply else None
+        return int(_INT.unpack(found)[0]) if found else None
+
     def addresses(self) -> Iterator[Held]:
         """Every address of every interface."""
         for reply in self.dump(RouteMessage(_GETADDR, _ADDRESS.pack(0, 0, 0, 0, 0))):
             found = attributes(reply, _ADDRESS.size)
-            yield Held(_unpacked(found.get(_IFA_LOCAL) or found[_IFA_ADDRESS]), _ADDRESS.unpack_from(reply)[4])
+            yield Held(unpacked(found.get(_IFA_LOCAL) or found[_IFA_ADDRESS]), _ADDRESS.unpack_from(reply)[4])
 
     def local_routes(self, interface: int) -> Iterator[tuple[Address, Address | None]]:
         """Those that birdctl made, of one interface: the address, and what the node talks to it from."""
-        for number in _FAMILIES.values():
+        for number in FAMILIES.values():
             header = _ROUTE.pack(number, 0, 0, 0, TABLE_LOCAL, PROTOCOL, 0, _TYPE_LOCAL, 0)
             for reply in self.dump(RouteMessage(_GETROUTE, header + attribute(_RTA_OIF, _INT.pack(interface)))):
                 found = attributes(reply, _ROUTE.size)
                 source = found.get(_RTA_PREFSRC)
-                yield _unpacked(found[_RTA_DST]), _unpacked(source) if source else None
+                yield unpacked(found[_RTA_DST]), unpacked(source) if source else None
 
     def has_rule(self, of: Family, priority: int) -> bool:
         """One that birdctl made."""
         return any(
             found.get(_FRA_PRIORITY) == _UNSIGNED.pack(priority) and found.get(_FRA_PROTOCOL) == bytes([PROTOCOL])
-            for reply in self.dump(RouteMessage(_GETRULE, _RULE.pack(_FAMILIES[of], *[0] * 8)))
+            for reply in self.dump(RouteMessage(_GETRULE, _RULE.pack(FAMILIES[of], *[0] * 8)))
             for found in (attributes(reply, _RULE.size),)
         )
 
@@ -191,7 +203,7 @@ def delete_address(address: Address, interface: int) -> Message:
 
 
 def _address(address: Address, interface: int) -> bytes:
-    header = _ADDRESS.pack(_number(address), address.max_prefixlen, _IFA_F_NODAD, _SCOPE_HOST, interface)
+    header = _ADDRESS.pack(number_of(address), address.max_prefixlen, _IFA_F_NODAD, _SCOPE_HOST, interface)
     return header + attribute(_IFA_LOCAL, address.packed) + attribute(_IFA_ADDRESS, address.packed)
 
 
@@ -209,7 +221,7 @@ def delete_local_route(address: Address, interface: int) -> Message:
 
 def _local_route(address: Address, interface: int) -> bytes:
     header = _ROUTE.pack(
-        _number(address), address.max_prefixlen, 0, 0, TABLE_LOCAL, PROTOCOL, _SCOPE_HOST, _TYPE_LOCAL, 0
+        number_of(address), address.max_prefixlen, 0, 0, TABLE_LOCAL, PROTOCOL, _SCOPE_HOST, _TYPE_LOCAL, 0
     )
     return header + attribute(_RTA_DST, address.packed) + attribute(_RTA_OIF, _INT.pack(interface))
 
@@ -224,7 +236,7 @@ def delete_local_default(of: Family, table: int, interface: int) -> Message:
 
 
 def _local_default(of: Family, table: int, interface: int) -> bytes:
-    header = _ROUTE.pack(_FAMILIES[of], 0, 0, 0, table, PROTOCOL, _SCOPE_HOST, _TYPE_LOCAL, 0)
+    header = _ROUTE.pack(FAMILIES[of], 0, 0, 0, table, PROTOCOL, _SCOPE_HOST, _TYPE_LOCAL, 0)
     return header + attribute(_RTA_OIF, _INT.pack(interface))
 
 
@@ -239,7 +251,7 @@ def delete_mark_rule(of: Family, priority: int, mark: int, mask: int, table: int
 
 def _mark_rule(of: Family, priority: int, mark: int, mask: int, table: int) -> bytes:
     return (
-        _RULE.pack(_FAMILIES[of], 0, 0, 0, table, 0, 0, _TO_TABLE, 0)
+        _RULE.pack(FAMILIES[of], 0, 0, 0, table, 0, 0, _TO_TABLE, 0)
         + attribute(_FRA_PRIORITY, _UNSIGNED.pack(priority))
         + attribute(_FRA_FWMARK, _UNSIGNED.pack(mark))
         + attribute(_FRA_FWMASK, _UNSIGNED.pack(mask))
@@ -247,9 +259,9 @@ def _mark_rule(of: Family, priority: int, mark: int, mask: int, table: int) -> b
     )
 
 
-def _number(address: Address) -> int:
-    return _FAMILIES[family(address)]
+def number_of(address: Address) -> int:
+    return FAMILIES[family(address)]
 
 
-def _unpacked(packed: bytes) -> Address:
+def unpacked(packed: bytes) -> Address:
     return IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)  # noqa: PLR2004 - bytes of an IPv4 address

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,7 @@ STUCK = 4 * PATIENCE
 class Guest:
     """The pytest inside."""
 
-    def __init__(self, config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    def __init__(self, config: pytest.Config, items: Iterable[pytest.Item]) -> None:
         options = (f"--rootdir={config.rootpath}", f"--tb={config.option.tbstyle}", f"--timeout={PATIENCE}")
         tests = [f"{config.rootpath}/{item.nodeid}" for item in items]
         self._machine = Machine([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, *tests])
@@ -85,17 +85,16 @@ _GUEST = pytest.StashKey[Guest]()
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Time is kept inside."""
-    for item in _ours(items):
-        if not kernel_has_everything():
-            item.add_marker(pytest.mark.timeout(0), append=False)
+    for item in filter(_goes_inside, items):
+        item.add_marker(pytest.mark.timeout(0), append=False)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
-    if kernel_has_everything():
+    if not _goes_inside(item):
         return None
     if _GUEST not in item.config.stash:
-        item.config.stash[_GUEST] = guest = Guest(item.config, _ours(item.session.items))
+        item.config.stash[_GUEST] = guest = Guest(item.config, filter(_goes_inside, item.session.items))
         item.config.add_cleanup(guest.close)
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for report in item.config.stash[_GUEST].reports(item):
@@ -104,8 +103,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
     return True
 
 
-def _ours(items: Sequence[pytest.Item]) -> list[pytest.Item]:
-    return [item for item in items if item.path.is_relative_to(HERE)]
+def _goes_inside(item: pytest.Item) -> bool:
+    return item.path.is_relative_to(HERE) and not kernel_has_everything()
 
 
 class Recorder:

@@ -7,7 +7,7 @@ mkdir /dev/shm
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mkdir -p /run/tmp /run/lock /lib/modules
 mount --bind /usr/lib/uml/modules /lib/modules
-modprobe ipv6  # else there is none until the first socket asks for it
+modprobe -a ipv6 ip_vs br_netfilter  # what a node has loaded before its agent starts
 ip link set lo up
 sh "$MACHINE/command" > "$MACHINE/stdout" 2> "$MACHINE/stderr" < /dev/null
 echo $? > "$MACHINE/status.new"

@@ -94,6 +94,10 @@ def _rule(rule: ClusterIngressRule | ClusterEgressRule, ref: str, path: str, fau
             faults.append(error)
     if not items:
         faults.append(InputError(ref, f"{path}.{name}", "at least one peer is required"))
+    if rule.protocols == ():
+        faults.append(
+            InputError(ref, f"{path}.protocols", "at least one is required; without the field it is every one")
+        )
     ports: list[PortMatch] = [PortMatch()] if rule.protocols is None else []
     for index, protocol in enumerate(rule.protocols or ()):
         try:

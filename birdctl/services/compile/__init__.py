@@ -7,7 +7,7 @@ stay the same objects.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from birdctl.addresses import Address
@@ -75,7 +75,7 @@ class ServiceCompiler:
             state=self._book.state(self._around),
             touched=None if before is None else touched,
             services=dict(self._book.parts),
-            problems=tuple(sorted((*self._around.problems, *self._book.problems()), key=str)),
+            problems=_told((*self._around.problems, *self._book.problems())),
             grace=self._book.grace(cluster.objects(Pod)),
         )
 
@@ -94,6 +94,12 @@ class ServiceCompiler:
         if before.hosts != after.hosts:
             return {service for service, part in self._book.parts.items() if part.looks_at_nodes}
         return set()
+
+
+def _told(problems: Iterable[InputError]) -> tuple[InputError, ...]:
+    """Sorted, and each once: both families may have the same."""
+    by_text = {str(problem): problem for problem in problems}
+    return tuple(by_text[text] for text in sorted(by_text))
 
 
 def _part(cluster: Cluster, key: str, around: Surroundings) -> ServicePart | None:

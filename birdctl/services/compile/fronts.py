@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from birdctl.addresses import Address, Family, family
+from birdctl.cluster.annotations import annotation
 from birdctl.cluster.bgp import AddressKind
 from birdctl.cluster.faults import Faults
 from birdctl.cluster.objects import Service
@@ -78,29 +79,39 @@ class Fronts:
         if problem:
             self._faults.add(place, f"{problem}: not served")
             return False
-        if own not in self._context.families:
-            self._omitted.append(Omission(what=f"{kind} {address}", reason=f"{own} is off (--enable-{own.label})"))
-            return False
-        return True
+        reason = self._reason(kind, address, own)
+        if reason:
+            self._omitted.append(Omission(what=f"{kind} {address}", reason=reason))
+        return not reason
 
     def _problem(self, kind: AddressKind, address: Address, own: Family, families: set[Family]) -> str:
         if own not in families:
             return f"{address} is {own}, and the service has no cluster IP of that family"
-        other = self._hosts.get(address, self._context.node) if kind != "ClusterIP" else self._context.node
-        if other != self._context.node:
-            return f"{address} is an address of Node {other}, which this node would be cut off from"
         return self._context.validation.refusal(kind, address)
+
+    def _reason(self, kind: AddressKind, address: Address, own: Family) -> str:
+        """Another node's address is never taken from it: this node would be cut off from that one."""
+        if own not in self._context.families:
+            return f"{own} is off (--enable-{own.label})"
+        other = self._hosts.get(address, self._context.node)
+        if kind != "ClusterIP" and other != self._context.node:
+            return f"it is an address of Node {other}, which serves it itself"
+        if self._context.excludes(address):
+            return "it lies in --excluded-cidrs, which others serve"
+        return ""
 
     def _tell_load_balancers(self) -> None:
         """Says which load balancer addresses are none of ours."""
+        skipped = annotation(self._service.metadata.annotations, "service.skiplbips")
         for index, ingress in enumerate(self._service.status.load_balancer.ingress):
-            if ingress.ip and ingress.ip_mode != "VIP":
+            if ingress.ip and (skipped or ingress.ip_mode != "VIP"):
                 what = f"status.loadBalancer.ingress[{index}].ip {ingress.ip}"
-                self._omitted.append(Omission(what=what, reason=f"its ipMode is {ingress.ip_mode}"))
+                reason = "the annotation service.skiplbips" if skipped else f"its ipMode is {ingress.ip_mode}"
+                self._omitted.append(Omission(what=what, reason=reason))
 
     def _node_ports(self, families: set[Family]) -> Iterator[Front]:
         if self._service.spec.type in ("NodePort", "LoadBalancer"):
             for address in self._context.node_ports:
                 own = family(address)
-                if own in families and own in self._context.families:
+                if own in families and own in self._context.families and not self._context.excludes(address):
                     yield Front(kind="NodePort", address=address, family=own, held=False)

@@ -10,7 +10,7 @@ from birdctl.cluster.faults import Faults
 from birdctl.cluster.objects import Service
 from birdctl.services.model import Protocol
 
-MOST_PORTS = 1000
+MOST_PORTS = 1000  # of one service: each is a virtual server at each address, and the node is for all services
 _HIGHEST = 65535
 _PROTOCOLS = {protocol.value: protocol for protocol in Protocol}
 

@@ -80,7 +80,7 @@ class _Compilation:
             for family in self._context.families:
                 of_family = [front for front in fronts if front.family is family]
                 if of_family:
-                    self._serve(port, of_family, united(read, family, port.name))
+                    self._serve(port, family, of_family, united(read, family, port.name))
         health_checks = self._health_checks(read)
         return ServicePart(
             service=self._service.key,
@@ -114,11 +114,11 @@ class _Compilation:
         elif None in numbers:
             self._omit(port.text, "an EndpointSlice gives the port no number")
 
-    def _serve(self, port: NamedPort, fronts: Collection[Front], backends: Backends) -> None:
+    def _serve(self, port: NamedPort, family: Family, fronts: Collection[Front], backends: Backends) -> None:
         """One port at all addresses of a family."""
         found = answers(backends, self._wishes, self._context)
         for reason in found.reasons:
-            self._omit(port.text, reason)
+            self._omit(f"{family} {port.text}", reason)
         direct = None
         if self._wishes.direct and any(front.direct for front in fronts):
             direct = tunnelled(port, backends, found.external.real_servers, self._hosts, self._faults)

@@ -31,6 +31,10 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     validation: AddressRules
     options: ServiceOptions
 
+    def excludes(self, address: Address) -> bool:
+        """Whether others serve there."""
+        return any(address in prefix for prefix in self.options.excluded_cidrs)
+
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """`hosts` names the node of every node's address. `pods`, `local_pods`, `sources` and `node_addresses` are the

@@ -73,6 +73,15 @@ def test_names_that_join_to_the_same_text_have_other_digests():
     assert text.digest(one) != text.digest(other)
 
 
+@pytest.mark.parametrize("name", ['a" -j ACCEPT', "a\nCOMMIT", "a\\", "it's", "ünï", "a, b"])
+def test_a_name_is_one_word_on_one_line_whatever_is_in_it(name):
+    rule = Rule(target="RETURN", policies=(f"NetworkPolicy x/{name}",), effect=Effect.ALLOW)
+    words = text.split(text.rule(rule, OWNER))
+    assert words[:3] == ("-m", "comment", "--comment")
+    assert words[4:] == ("-j", "RETURN")
+    assert text.rule(rule, OWNER).isprintable()
+
+
 @pytest.mark.parametrize("line", ["", "-m set", "-s nonsense -j DROP", "-p tcp", "-m comment --comment"])
 def test_a_line_that_is_no_rule_of_ours_is_named_in_the_error(line):
     with pytest.raises(BackendError, match="not a rule of birdctl's"):

@@ -18,6 +18,7 @@ RANGES = {
     "service_cluster_ip_range": ("10.96.0.0/12", "fd00:96::/112"),
     "service_external_ip_range": ("198.51.100.0/24", "2001:db8:e::/64"),
     "loadbalancer_ip_range": ("192.0.2.0/24", "2001:db8:b::/64"),
+    "excluded_cidrs": (),
 }
 
 

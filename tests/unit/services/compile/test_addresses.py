@@ -100,10 +100,18 @@ def test_what_is_not_for_the_node_to_serve(ingress, reason):
     assert reasons(result) == ([reason] if reason else [])
 
 
+def test_excluded_addresses_are_others_to_serve():
+    excluded = ["192.0.2.0/24", "172.16.0.1/32"]
+    result = compiled(service(ingress=["192.0.2.1"], node_ports=[30080]), WEB, excluded_cidrs=excluded)
+    assert list(served(result)) == ["10.96.0.1 80/TCP"]
+    assert addresses(result) == ["10.96.0.1"]
+    assert reasons(result) == ["LoadBalancerIP 192.0.2.1: it lies in --excluded-cidrs, which others serve"]
+
+
 def test_skiplbips_leaves_load_balancer_ips_out():
-    assert addresses(compiled(service(ingress=["192.0.2.1"], annotations={"service.skiplbips": ""}), WEB)) == [
-        "10.96.0.1"
-    ]
+    result = compiled(service(ingress=["192.0.2.1"], annotations={"service.skiplbips": ""}), WEB)
+    assert addresses(result) == ["10.96.0.1"]
+    assert reasons(result) == ["status.loadBalancer.ingress[0].ip 192.0.2.1: the annotation service.skiplbips"]
 
 
 @pytest.mark.parametrize(
@@ -143,14 +151,12 @@ def test_an_external_ip_that_is_this_nodes_own_is_served_but_not_held():
     assert texts(result.state.vip_ports) == ["10.96.0.1 80/TCP"]
 
 
-def test_an_external_ip_that_is_another_nodes_is_refused_for_it_would_cut_that_node_off():
-    result = compiled(service(externalIPs=["172.16.0.2"]), WEB, service_external_ip_range=["172.16.0.0/24"])
-    assert list(served(result)) == ["10.96.0.1 80/TCP"]
-    (told,) = problems(result)
-    assert told == (
-        "Service default/web: spec.externalIPs[0]: 172.16.0.2 is an address of Node n2, "
-        "which this node would be cut off from: not served"
-    )
+def test_of_the_nodes_addresses_each_node_serves_its_own():
+    both = service(externalIPs=["172.16.0.1", "172.16.0.2"])
+    result = compiled(both, WEB, service_external_ip_range=["172.16.0.0/24"])
+    assert list(served(result)) == ["10.96.0.1 80/TCP", "172.16.0.1 80/TCP"]
+    assert not problems(result)
+    assert reasons(result) == ["ExternalIP 172.16.0.2: it is an address of Node n2, which serves it itself"]
 
 
 def test_node_ports_answer_at_the_internal_addresses_of_the_services_families():

@@ -101,6 +101,12 @@ def test_another_target_port_is_an_error_and_the_usual_way(target, number):
     )
 
 
+def test_what_is_wrong_in_both_families_is_told_once():
+    both = web(cluster=["10.96.0.1", "fd00:96::1"], externalIPs=["198.51.100.1", "2001:db8:e::1"])
+    slices = [endpoints("web", "10.1.1.2"), endpoints("web", "fd00:1:1::2", name="web-6")]
+    assert len(problems(compiled(both, *slices))) == 1
+
+
 def test_an_unknown_word_is_an_error_and_the_usual_way():
     result = compiled(web(annotations={"service.dsr": "gre"}), ENDPOINTS)
     assert not direct(result)

@@ -113,7 +113,7 @@ def test_endpoints_that_are_not_ready_may_be_published():
 
 def test_what_is_not_ready_is_told():
     result = compiled(service(), endpoints("web", "10.1.1.2 unready", "10.1.1.3 unready"))
-    assert reasons(result) == ["port http (80/TCP): 2 endpoints not ready"]
+    assert reasons(result) == ["IPv4 port http (80/TCP): 2 endpoints not ready"]
 
 
 @pytest.mark.parametrize("label", ["service.kubernetes.io/headless", "service.kubernetes.io/service-proxy-name"])

@@ -29,7 +29,7 @@ def test_policy_cluster_means_all_endpoints_everywhere():
 def test_internal_policy_local_holds_for_cluster_ips_alone():
     result = with_endpoints(HERE, THERE, internalTrafficPolicy="Local")
     assert served(result) == {CLUSTER: ALL[:1], EXTERNAL: ALL, NODE_PORT: ALL}
-    assert reasons(result) == ["port http (80/TCP): 1 endpoint on other nodes: the traffic policy is Local"]
+    assert reasons(result) == ["IPv4 port http (80/TCP): 1 endpoint on other nodes: the traffic policy is Local"]
 
 
 def test_internal_policy_local_without_an_endpoint_here_refuses():
@@ -113,7 +113,7 @@ def test_hints_mean_nothing_on_a_node_without_a_zone():
 
 def test_what_hints_leave_out_is_told():
     result = with_endpoints("10.1.1.2 zones=a", "10.1.2.2 on=n2 zones=b")
-    assert reasons(result) == ["port http (80/TCP): 1 endpoint meant for other nodes or zones"]
+    assert reasons(result) == ["IPv4 port http (80/TCP): 1 endpoint meant for other nodes or zones"]
 
 
 @pytest.mark.parametrize(

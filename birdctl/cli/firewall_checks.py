@@ -52,8 +52,13 @@ def iptables() -> Iterator[Check]:
 
 def rules_in(mode: Mode) -> int:
     """Rules in this mode; asking for them makes no table."""
-    lines = (_output(f"{program}-{mode}-save") for program in ("iptables", "ip6tables"))
-    return sum(line.startswith("-A ") for text in lines for line in text.splitlines())
+    return sum(line.startswith("-A ") for line in saved(mode))
+
+
+def saved(mode: Mode) -> list[str]:
+    """The lines of `iptables-save`, of both families."""
+    texts = (_output(f"{program}-{mode}-save") for program in ("iptables", "ip6tables"))
+    return [line for text in texts for line in text.splitlines()]
 
 
 def _output(program: str) -> str:

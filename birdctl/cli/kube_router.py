@@ -28,6 +28,7 @@ REFUSED = {
     "v": "use --log-level",
     "routes-sync-period": "it is --resync-period",
     "injected-routes-sync-period": "BIRD itself keeps learned routes in the kernel: leave it out",
+    "runtime-endpoint": "pods are found by their network namespaces, no container runtime is asked: leave it out",
     "overlay-type": _OVERLAY,
     "overlay-encap": _OVERLAY,
     "overlay-encap-port": _OVERLAY,

@@ -25,6 +25,8 @@ from birdctl.observe.sight import Sight
 from birdctl.routing.inventory import Inventory
 
 if TYPE_CHECKING:
+    from birdctl.addresses import Family
+    from birdctl.allocation.allocate import Usage
     from birdctl.policies.compile import ProgrammedPolicy
     from birdctl.policies.counters import Counter
     from birdctl.policies.model import PolicyState
@@ -150,6 +152,14 @@ class Services(Progress, frozen=True, kw_only=True):
         return not self.error and not self.unprogrammed
 
 
+class Addresses(Progress, frozen=True, kw_only=True):
+    """Of the load balancer: who leads, and what the pools' usage is if that is this agent."""
+
+    leads: bool = False
+    holder: str = ""
+    usage: Mapping[str, Mapping[Family, Usage]] = {}
+
+
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """The agent; a domain that is switched off is None."""
 
@@ -159,11 +169,17 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     routing: Routing | None = None
     policies: Policies | None = None
     services: Services | None = None
+    addresses: Addresses | None = None
 
     @property
     def domains(self) -> dict[str, Progress]:
         """Those that are switched on."""
-        found = {"routing": self.routing, "policies": self.policies, "services": self.services}
+        found = {
+            "routing": self.routing,
+            "policies": self.policies,
+            "services": self.services,
+            "loadbalancer": self.addresses,
+        }
         return {name: progress for name, progress in found.items() if progress is not None}
 
     @property

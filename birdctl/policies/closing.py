@@ -1,7 +1,8 @@
 """What is programmed when the kernel refuses a part of the desired state: that part closed, the rest untouched. Pure.
 
 A rule that allows is left out. One that denies or passes on becomes a denial of everything for its pods, as nothing
-after it may then decide. A pod whose own rules cannot be reached falls to the denial at the end of its block.
+after it may then decide; a REJECT becomes a DROP. A pod whose own rules cannot be reached falls to the denial at the
+end of its block.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ def _table(table: Table, refused: Refused, reasons: dict[str, str]) -> Table:
 
 def _is_vital(rule: Rule, chain: Chain, entries: Collection[str]) -> bool:
     """Whether refusals depend on it: it ends a chain, or leads from a hook to others."""
+    if rule.target == "REJECT":
+        return False
     return (rule == chain.rules[-1] and rule.effect is None) or (chain.name in entries and rule.target != "DROP")
 
 
@@ -79,8 +82,10 @@ def _chain(chain: Chain, faults: Collection[Rule]) -> Chain:
 
 
 def _instead(rule: Rule, chain: str) -> Iterator[Rule]:
-    """What stands for a refused rule: nothing, or a denial for its pods."""
-    if rule.effect in (Effect.DENY, Effect.PASS):
+    """What stands for a refused rule: nothing, a denial for its pods, or a silent one for one with an answer."""
+    if rule.target == "REJECT":
+        yield replace(rule, target="DROP", options=())
+    elif rule.effect in (Effect.DENY, Effect.PASS):
         direction = direction_of(chain)
         side = "destination" if direction is Direction.INGRESS else "source"
         yield Rule(

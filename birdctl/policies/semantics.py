@@ -47,6 +47,8 @@ from birdctl.policies.validity import (
 
 Rule = NetworkPolicyIngressRule | NetworkPolicyEgressRule
 
+LOCAL_IP = "LocalIP"
+"""The type of those addresses in a Node's status that were not in it, but found on the node (a bridge's)."""
 _STAGED = "birdctl.io/staged"
 _ERRORS_AND_NEIGHBOURS = {"icmp": {3, 11, 12}, "ipv6-icmp": {1, 2, 3, 4, *range(130, 137), 143}}
 """ICMP types without which paths do not work."""
@@ -121,14 +123,14 @@ class _End:
     def judge(self) -> None:
         if self._pod is None:
             self._judge_unknown()
-        elif self._peer in _addresses(self._cluster.get(Node, self._pod.spec.node_name)):
+        elif self._peer in _all_addresses(self._cluster.get(Node, self._pod.spec.node_name)):
             self._say("", "a pod and its own node always reach each other", allowed=True)
         else:
             self._judge_pod(self._pod)
 
     def _judge_unknown(self) -> None:
         node = _node_of(self._cluster, self._here) if self._default_deny else None
-        if node and self._peer not in _addresses(node):
+        if node and self._here not in _all_addresses(node) and self._peer not in _all_addresses(node):
             self._say("", f"{self._here} is no known pod of node {node.name}: closed by default", allowed=False)
             self.allowed, self.silent = False, self._drop
 
@@ -322,10 +324,15 @@ def _canonical(text: str) -> str:
         return ""
 
 
-def _addresses(node: Node | None) -> set[Address]:
+def _addresses(node: Node | None, types: tuple[str, ...] = ("InternalIP", "ExternalIP")) -> set[Address]:
     items = node.status.addresses if node else ()
-    texts = (_canonical(item.address) for item in items if item.type in ("InternalIP", "ExternalIP"))
+    texts = (_canonical(item.address) for item in items if item.type in types)
     return {ipaddress.ip_address(text) for text in texts if text}
+
+
+def _all_addresses(node: Node | None) -> set[Address]:
+    """Those that nobody but the node itself knows, too."""
+    return _addresses(node, ("InternalIP", "ExternalIP", LOCAL_IP))
 
 
 def _node_of(cluster: Cluster, address: Address) -> Node | None:

@@ -23,6 +23,8 @@ from birdctl.reconcile.plan import together
 from birdctl.settings import Settings
 
 if TYPE_CHECKING:
+    from birdctl.cluster.apiclient import ApiClient
+    from birdctl.reconcile.allocation import AllocationLoop
     from birdctl.reconcile.policies import PolicyLoop
     from birdctl.reconcile.routing import RoutingLoop
     from birdctl.reconcile.services import ServiceLoop
@@ -35,7 +37,7 @@ class Agent:
     """Runs from `run()` until `stop()`; what is on the node stays when it ends, however it ends.
 
     `inboxes` are those of the domains that are switched on, by name, which the source fills; `after_turn` is called in
-    the thread of `run()`.
+    the thread of `run()`. `client` is the source's API server, if that is what it reads.
     """
 
     def __init__(
@@ -45,6 +47,8 @@ class Agent:
         inboxes: Mapping[str, Inbox],
         counters: Counters,
         after_turn: Callable[[State], None],
+        *,
+        client: ApiClient | None = None,
     ) -> None:
         self._node = settings.node
         self._source = source
@@ -55,6 +59,7 @@ class Agent:
         self._routing: RoutingLoop | None = None
         self._policies: PolicyLoop | None = None
         self._services: ServiceLoop | None = None
+        self._allocation: AllocationLoop | None = None
         if "routing" in inboxes:
             from birdctl.reconcile.routing import RoutingLoop  # noqa: PLC0415 - only a domain in use is paid for
 
@@ -65,6 +70,17 @@ class Agent:
             self._policies = PolicyLoop(settings, inboxes["policies"], counters, self._inbox.wake)
         if "services" in inboxes:
             self._services = self._service_loop(settings, inboxes, counters)
+        if "loadbalancer" in inboxes and client:
+            from birdctl.reconcile.allocation import AllocationLoop  # noqa: PLC0415
+
+            self._allocation = AllocationLoop(
+                settings,
+                inboxes["loadbalancer"],
+                counters,
+                self._inbox.wake,
+                client=client,
+                refresh=source.refresh,
+            )
 
     def _service_loop(self, settings: Settings, inboxes: Mapping[str, Inbox], counters: Counters) -> ServiceLoop:
         from birdctl.reconcile.services import ServiceLoop  # noqa: PLC0415
@@ -86,6 +102,11 @@ class Agent:
 
     @property
     def _loops(self) -> list[Loop[Any]]:
+        return [each for each in (*self._of_the_node, self._allocation) if each]
+
+    @property
+    def _of_the_node(self) -> list[Loop[Any]]:
+        """Those that change this node."""
         return [each for each in (self._routing, self._policies, self._services) if each]
 
     @property
@@ -97,6 +118,7 @@ class Agent:
             routing=self._routing.state if self._routing else None,
             policies=self._policies.state if self._policies else None,
             services=self._services.state if self._services else None,
+            addresses=self._allocation.state if self._allocation else None,
         )
 
     def run(self) -> None:
@@ -161,7 +183,9 @@ class Agent:
 
     def plan(self, timeout: float) -> Mapping[str, Any]:
         """The plan of the moment in its forms, or why there is none."""
-        return together(self._ask("plan", timeout, self._loops))
+        if not self._of_the_node:
+            return {"error": "this agent changes nothing on its node"}
+        return together(self._ask("plan", timeout, self._of_the_node))
 
     def _ask(
         self, what: Literal["sync", "plan"], timeout: float, loops: Sequence[Loop[Any]]

@@ -41,8 +41,10 @@ def run(settings: Settings, load: Loader) -> None:
     Raises InputError for settings that make no agent, BackendError without its socket.
     """
     if not domains(settings):
-        others = "--run-firewall and --run-service-proxy are off as well"
+        others = "--run-firewall, --run-service-proxy and --run-loadbalancer are off as well"
         raise InputError("--run-router", "", f"false leaves the agent nothing to do: {others}")
+    if settings.run_loadbalancer and settings.manifests:
+        raise InputError("--run-loadbalancer", "", "writes addresses to an API server, and --manifests has none")
     gc.disable()  # until it has started there is no garbage
     _Daemon(settings, load).run()
 
@@ -69,7 +71,7 @@ class _Daemon:
         source.start(emit)
         from birdctl.reconcile.agent import Agent  # noqa: PLC0415
 
-        self._agent = Agent(settings, source, inboxes, self._counters, self._after_turn)
+        self._agent = Agent(settings, source, inboxes, self._counters, self._after_turn, client=self._client)
         handlers = {"status": self._status, "sync": self._sync, "plan": self._plan, "policies": self._policies}
         self._control = ControlServer(settings.runtime_dir, handlers)
 

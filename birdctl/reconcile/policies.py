@@ -218,7 +218,7 @@ class PolicyLoop(Loop[Policies]):
         """`policy` "" is what belongs to none; one that only counts closes nothing."""
         node = self._settings.node
         if not policy:
-            return NotProgrammed(f"Node {node}", "", f"left out, as the kernel does not take it: {why}")
+            return NotProgrammed(f"Node {node}", "", f"done without, as the kernel does not take it: {why}")
         instead = "so it counts nothing" if counts else "its pods are closed"
         return NotProgrammed(policy, "", f"the kernel of {node} does not take it, {instead}: {why}")
 

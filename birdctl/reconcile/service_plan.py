@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from birdctl.addresses import Address, sort_key
 from birdctl.errors import InputError, UnsafePlan
-from birdctl.services.model import Mark, ServerKey, ServiceState, VirtualServer
+from birdctl.services.model import ServerKey, ServiceState, VirtualServer
 
 _NAMED = 20
 """How many of a kind the text names; the document names all."""
@@ -135,16 +135,8 @@ def _endpoints(server: VirtualServer | None) -> set[object]:
     return {each.endpoint for each in server.real_servers} if server else set()
 
 
-def name(key: ServerKey) -> str:
-    """As ipvsadm(8) says it: `10.96.0.1:53/UDP`, `[fd00::1]:53/UDP`, `fwmark 4711 IPv6`."""
-    if isinstance(key, Mark):
-        return f"fwmark {key.mark} {key.family}"
-    address = f"[{key.address}]" if key.address.version == 6 else str(key.address)  # noqa: PLR2004
-    return f"{address}:{key.port}/{key.protocol}"
-
-
-def _named(keys: Iterator[ServerKey] | set[ServerKey]) -> tuple[str, ...]:
-    return tuple(sorted(map(name, keys)))
+def _named(keys: Iterable[ServerKey]) -> tuple[str, ...]:
+    return tuple(sorted(map(str, keys)))
 
 
 def _sorted(addresses: frozenset[Address]) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from birdctl.reconcile.backoff import Backoff
 from birdctl.reconcile.inbox import Inbox
 from birdctl.reconcile.leaving import Leaving
 from birdctl.reconcile.loop import Loop
-from birdctl.reconcile.service_plan import ServicePlan, make_service_plan, name
+from birdctl.reconcile.service_plan import ServicePlan, make_service_plan
 from birdctl.reconcile.standing import standing
 from birdctl.reconcile.triggers import Triggers
 from birdctl.services.apply import ApplyResult, ServiceBackend
@@ -145,6 +145,7 @@ class ServiceLoop(Loop[Services]):
         self._refused = Backoff(*REFUSED_SECONDS)
         self._verify_at = 0.0
         self._told = False
+        self._deviations: tuple[InputError, ...] = ()
         self._started = time.monotonic()
 
     def _take_dirty(self) -> bool:
@@ -180,7 +181,8 @@ class ServiceLoop(Loop[Services]):
     def _reconcile(self, started: float) -> None:
         prepared = self._reconciler.prepare()
         verify = started >= self._verify_at
-        self._tell_problems((*prepared.problems, *self._listen(prepared.desired.health_checks)))
+        problems = (*prepared.problems, *self._listen(prepared.desired.health_checks))
+        self._tell_problems((*problems, *self._deviations))
         self._note(dirty=False, pending=1)
         if not prepared.desired.virtual_servers:
             self._reconciler.plan(prepared).check()
@@ -193,7 +195,9 @@ class ServiceLoop(Loop[Services]):
         )
         if verify:
             self._verify_at = started + self._settings.ipvs_sync_period
-        if result.refused:
+            self._deviations = tuple(InputError(f"Node {self._settings.node}", "", each) for each in result.deviations)
+            self._tell_problems((*problems, *self._deviations))
+        if result.refusals:
             self._verify_at = started + self._refused.next()
         elif self.state.unprogrammed:
             self._refused.reset()
@@ -206,7 +210,7 @@ class ServiceLoop(Loop[Services]):
             changed=result.changed,
             desired=prepared.desired,
             parts=prepared.parts,
-            unprogrammed=self._tell_refused(tuple(self._unprogrammed(desired, result))),
+            unprogrammed=self._tell_refused(tuple(self._unprogrammed(result))),
             leaving=len(self._leaving),
         )
 
@@ -236,14 +240,11 @@ class ServiceLoop(Loop[Services]):
             log.info("no longer so: %s", text)
         return tuple(now[text] for text in sorted(now))
 
-    def _unprogrammed(self, desired: ServiceState, result: ApplyResult) -> Iterator[NotProgrammed]:
+    def _unprogrammed(self, result: ApplyResult) -> Iterator[NotProgrammed]:
         node = self._settings.node
-        for key, reason in result.refused.items():
-            server = desired.virtual_servers.get(key)
-            origin = f"Service {server.owner.service}" if server and server.owner else f"Node {node}"
-            yield NotProgrammed(origin, "", f"the kernel of {node} does not take {name(key)}: {reason}")
-        for address, reason in result.unheld.items():
-            yield NotProgrammed(f"Node {node}", "", f"cannot hold {address}: {reason}")
+        for service, problem in result.refusals:
+            origin = f"Service {service}" if service else f"Node {node}"
+            yield NotProgrammed(origin, "", f"the kernel of {node} does not take it: {problem}")
 
     # What routing is told.
 

@@ -35,6 +35,7 @@ ROUTING: tuple[type[Object], ...] = (
     AddressPool,
 )
 SERVICES: tuple[type[Object], ...] = (Node, Service, EndpointSlice, Pod, AddressPool)
+LOADBALANCER: tuple[type[Object], ...] = (Service, Namespace, AddressPool)
 POLICIES: tuple[type[Object], ...] = (Node, Namespace, Pod, NetworkPolicy, ClusterNetworkPolicy)
 
 
@@ -44,6 +45,7 @@ def domains(settings: Settings) -> Mapping[str, tuple[type[Object], ...]]:
         "routing": (settings.run_router, ROUTING),
         "policies": (settings.run_firewall, POLICIES),
         "services": (settings.run_service_proxy, SERVICES),
+        "loadbalancer": (settings.run_loadbalancer, LOADBALANCER),
     }
     return {name: types for name, (switched_on, types) in known.items() if switched_on}
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from birdctl.addresses import Address, Family, family
 from birdctl.errors import BackendError, Unavailable
 from birdctl.services import rtnetlink
-from birdctl.services.rtnetlink import NOARP, UP, Link, RouteNetlink
+from birdctl.services.rtnetlink import ETHERNET_MTU, NOARP, UP, Link, RouteNetlink
 
 DEVICE = "birdctl-vips"
 _OF_PROXIES = (DEVICE, "kube-ipvs0", "kube-dummy-if")
@@ -86,6 +86,12 @@ class VipDevice:
             for address, interface in self._kernel.addresses()
             if interface not in of_proxies and not address.is_loopback and not address.is_link_local
         )
+
+    def mtu(self, sources: Iterable[Address]) -> int:
+        """The smallest, in bytes, of the interfaces that have these addresses; Ethernet's without any."""
+        wanted = frozenset(sources)
+        indexes = {each.interface for each in self._kernel.addresses() if each.address in wanted}
+        return min((self._kernel.mtu(each) for each in indexes), default=ETHERNET_MTU)
 
     def remove(self) -> None:
         """The device with everything on it; one that is not there is no error. Raises BackendError."""

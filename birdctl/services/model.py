@@ -78,12 +78,20 @@ class Port(Value, frozen=True, kw_only=True, gc=False):
     def family(self) -> Family:
         return family(self.address)
 
+    def __str__(self) -> str:
+        """As `10.96.0.1:53/UDP`, `[fd00::1]:53/UDP`."""
+        host = self.address if self.family is Family.IPV4 else f"[{self.address}]"
+        return f"{host}:{self.port}/{self.protocol}"
+
 
 class Mark(Value, frozen=True, kw_only=True, gc=False):
     """A firewall mark that stands for a virtual server; IPVS keeps the families' marks apart."""
 
     mark: int
     family: Family
+
+    def __str__(self) -> str:
+        return f"{self.family} mark {self.mark:#x}"
 
 
 ServerKey = Port | Mark

@@ -27,7 +27,6 @@ class ServiceOptions:
     loadbalancer_ip_range: tuple[Prefix, ...] = ()
     strict_external_ip_validation: bool = True
     excluded_cidrs: tuple[Prefix, ...] = ()
-    runtime_endpoint: str = ""
     service_tcp_timeout: float = 0.0
     service_tcpfin_timeout: float = 0.0
     service_udp_timeout: float = 0.0

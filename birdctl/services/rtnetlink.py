@@ -31,6 +31,7 @@ from birdctl.netfilter.netlink import (
 PROTOCOL = 98
 """On routes and rules: birdctl made them."""
 TABLE_LOCAL = 255
+ETHERNET_MTU = 1500
 UP, NOARP = 0x1, 0x80
 RP_FILTER, ARP_ANNOUNCE, ARP_IGNORE = 8, 18, 19
 """Settings of an interface, as `set_conf` takes them (linux/ip.h)."""
@@ -43,7 +44,7 @@ _NEWRULE, _DELRULE, _GETRULE = 32, 33, 34
 _LINK, _ADDRESS = struct.Struct("=BxHiII"), struct.Struct("=BBBBi")
 _ROUTE = _RULE = struct.Struct("=BBBBBBBBI")
 _INT, _UNSIGNED, _LIFETIME = struct.Struct("=i"), struct.Struct("=I"), struct.Struct("=IIII")
-_IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_AF_SPEC = 3, 18, 20, 26
+_IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_AF_SPEC = 3, 4, 18, 20, 26
 _INFO_KIND, _INFO_DATA, _INET_CONF = 1, 2, 1
 _IPTUN_LOCAL, _IPTUN_PROTO = 2, 9
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_F_NODAD, _FOR_EVER = 1, 2, 6, 0x02, 0xFFFFFFFF
@@ -112,6 +113,12 @@ class RouteNetlink(Netlink):
                 if sequence == self._sequence and kind == _NLMSG_ERROR:
                     return reply
                 reply = body
+
+    def mtu(self, interface: int) -> int:
+        """In bytes; Ethernet's of an interface that has gone."""
+        reply = self._ask(RouteMessage(_GETLINK, _LINK.pack(0, 0, interface, 0, 0)))
+        found = attributes(reply, _LINK.size).get(_IFLA_MTU) if reply else None
+        return int(_UNSIGNED.unpack(found)[0]) if found else ETHERNET_MTU
 
     def bridges(self) -> frozenset[int]:
         """The interfaces that are bridges."""

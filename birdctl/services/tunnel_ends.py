@@ -46,7 +46,7 @@ def align(kernel: RouteNetlink, vips: Vips, owner: str) -> dict[Address, str]:
 
 
 def _set_up(kernel: RouteNetlink, pod: Held, vips: frozenset[Address], held: Collection[Held], owner: str) -> None:
-    link = _made(kernel, pod.address)
+    link = made(kernel, pod.address)
     there = {one.address for one in held if one.interface == link.index and not one.address.is_link_local}
     coming = [rtnetlink.new_address(each, link.index) for each in vips - there]
     going = [rtnetlink.delete_address(each, link.index) for each in there - vips]
@@ -58,7 +58,8 @@ def _set_up(kernel: RouteNetlink, pod: Held, vips: frozenset[Address], held: Col
     kernel.do([*(settings if coming else ()), *coming, *going], errno.EEXIST, errno.EADDRNOTAVAIL)
 
 
-def _made(kernel: RouteNetlink, pod: Address) -> Link:
+def made(kernel: RouteNetlink, pod: Address) -> Link:
+    """The tunnel end for this address of the pod, up. Raises Unavailable when the kernel has no such tunnels."""
     name = DEVICES[family(pod)]
     link = kernel.link(name)
     if link and link.flags & UP:

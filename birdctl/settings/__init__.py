@@ -26,6 +26,7 @@ from birdctl.settings.routing import RoutingSettings
 from birdctl.settings.services import ServiceSettings
 
 if TYPE_CHECKING:
+    from birdctl.allocation.options import AllocationOptions
     from birdctl.policies.options import PolicyOptions
     from birdctl.routing.options import RoutingOptions
     from birdctl.services.options import ServiceOptions
@@ -72,6 +73,12 @@ class Settings(ServiceSettings, PolicySettings, RoutingSettings, AgentSettings):
         from birdctl.services.options import ServiceOptions  # noqa: PLC0415
 
         return ServiceOptions(**{**self._of(ServiceOptions), "ipvs_scheduler": Scheduler(self.ipvs_scheduler)})
+
+    def allocation(self) -> AllocationOptions:
+        """What the allocator of load balancer addresses needs of these settings."""
+        from birdctl.allocation.options import AllocationOptions  # noqa: PLC0415 - only who allocates pays for it
+
+        return AllocationOptions(**self._of(AllocationOptions))
 
     def _of(self, options: type[Any]) -> dict[str, Any]:
         """The settings that have the names of an options' fields."""

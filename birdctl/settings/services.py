@@ -64,12 +64,6 @@ class ServiceSettings:
     excluded_cidrs: tuple[Prefix, ...] = setting(
         (), values.PREFIXES, "Service proxy", "virtual servers with an address in these are somebody else's"
     )
-    runtime_endpoint: str = setting(
-        "",
-        values.TEXT,
-        "Service proxy",
-        "socket of the container runtime (CRI), which finds pods of direct server return; empty: by network namespaces",
-    )
     service_tcp_timeout: float = setting(
         0.0, values.DURATION, "Service proxy", "IPVS timeout of idle TCP connections; 0: the kernel's", live=True
     )

@@ -8,6 +8,10 @@ mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mkdir -p /run/tmp /run/lock /lib/modules
 mount --bind /usr/lib/uml/modules /lib/modules
 modprobe -a ipv6 ip_vs br_netfilter  # what a node has loaded before its agent starts
+cp -a /etc/alternatives /run/alternatives
+ln -sf /usr/sbin/iptables-legacy /run/alternatives/iptables  # its nf_tables has no IP
+ln -sf /usr/sbin/ip6tables-legacy /run/alternatives/ip6tables
+mount --bind /run/alternatives /etc/alternatives
 ip link set lo up
 sh "$MACHINE/command" > "$MACHINE/stdout" 2> "$MACHINE/stderr" < /dev/null
 echo $? > "$MACHINE/status.new"

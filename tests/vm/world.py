@@ -24,7 +24,7 @@ from typing import Any, Self
 from birdctl import syscalls
 from birdctl.addresses import Address, Family, Prefix
 from birdctl.services.model import Protocol
-from tests.agents import AgentNode
+from tests.agents import AgentNode, Manifests
 from tests.bird.daemon import Namespace
 from tests.vm.sockets import Answer, Connection, Servers
 
@@ -76,9 +76,10 @@ class Node(Place):
         """Its own addresses on the pods' bridge."""
         return {of: prefix[1] for of, prefix in self.pod_cidrs.items()}
 
-    def agent(self, folder: Path, manifests: Path) -> AgentNode:
-        """Its agent, not started."""
-        return AgentNode(self.name, self.namespace, folder, [f"--manifests={manifests}", "--run-service-proxy"])
+    def agent(self, folder: Path, manifests: Manifests) -> AgentNode:
+        """Its agent, which proxies services; not started."""
+        source = [f"--manifests={manifests.folder}", "--run-service-proxy"]
+        return AgentNode(self.name, self.namespace, folder, source)
 
     def document(self) -> dict[str, Any]:
         """As the API has it."""

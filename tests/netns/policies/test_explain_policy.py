@@ -20,6 +20,8 @@ QUESTIONS = [
     ("node:n1 red/web 81", True, []),
     ("node:n2 red/web 81", False, ["NetworkPolicy red/web"]),
     ("red/web node:n1 22", True, []),
+    ("10.9.2.1 red/web 81", True, []),
+    ("red/web 10.9.2.1 22", True, []),
     ("red/web red/db 5432", True, []),
     ("red/web 198.51.100.7 443", False, ["ClusterNetworkPolicy guard"]),
     ("red/web 203.0.113.1 443", True, []),

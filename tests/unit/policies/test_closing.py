@@ -113,7 +113,15 @@ def test_the_refusal_of_connections_cut_is_nobodys_and_closes_nothing():
     assert [allows(closed.state, PEER, DB, port) for port in (80, 81)] == [True, False]
 
 
-@pytest.mark.parametrize("target", ["BIRDCTL-IN", "BIRDCTL-DENY-IN", "REJECT"])
+def test_a_kernel_that_cannot_reject_drops():
+    state = compiled(*PODS, DB_POLICY)
+    closed = close(state, rules(state, lambda each: each.target == "REJECT"))
+    assert set(closed.reasons) == {""}
+    decisions = [verdict(one, Family.IPV4, "FORWARD", packet(PEER, DB, 81)).decision for one in (state, closed.state)]
+    assert decisions == ["reject", "drop"]
+
+
+@pytest.mark.parametrize("target", ["BIRDCTL-IN", "BIRDCTL-DENY-IN"])
 def test_without_what_leads_to_refusals_nothing_is_programmed(target):
     state = compiled(*PODS, DB_POLICY)
     with pytest.raises(Unavailable, match="what every policy needs"):

@@ -169,6 +169,7 @@ class Agent:
             state=self.state,
             sight=self._routing.observe() if self._routing else None,
             policies=self._policies.counters() if self._policies else (),
+            services=self._services.traffic() if self._services else (),
         )
 
     def sync(self, timeout: float) -> Mapping[str, Any]:

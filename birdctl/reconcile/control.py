@@ -1,8 +1,9 @@
 """The agent's own socket, `<runtime-dir>/agent.sock`: one line of JSON in, one line of JSON out, then the end.
 
 Requests: `{"request": "status"}`, `{"request": "sync", "timeout": SECONDS}`, `{"request": "plan"}`,
-`{"request": "policies"}`. A reply is what was asked for (a plan in both forms: `{"text": TEXT, "document": PLAN}`), or
-`{"error": TEXT}`. Only root reaches the socket (mode 0600): no further authentication.
+`{"request": "policies"}`, `{"request": "services"}`. A reply is what was asked for (a plan in both forms:
+`{"text": TEXT, "document": PLAN}`), or `{"error": TEXT}`. Only root reaches the socket (mode 0600): no further
+authentication.
 """
 
 from __future__ import annotations

@@ -72,7 +72,13 @@ class _Daemon:
         from birdctl.reconcile.agent import Agent  # noqa: PLC0415
 
         self._agent = Agent(settings, source, inboxes, self._counters, self._after_turn, client=self._client)
-        handlers = {"status": self._status, "sync": self._sync, "plan": self._plan, "policies": self._policies}
+        handlers = {
+            "status": self._status,
+            "sync": self._sync,
+            "plan": self._plan,
+            "policies": self._policies,
+            "services": self._services,
+        }
         self._control = ControlServer(settings.runtime_dir, handlers)
 
     def run(self) -> None:
@@ -130,6 +136,11 @@ class _Daemon:
 
     def _policies(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
         from birdctl.observe.policies import reply  # noqa: PLC0415 - only who asks pays for it
+
+        return reply(self._agent.state)
+
+    def _services(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
+        from birdctl.observe.services import reply  # noqa: PLC0415 - only who asks pays for it
 
         return reply(self._agent.state)
 

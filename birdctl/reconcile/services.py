@@ -22,6 +22,8 @@ from birdctl.cluster.store import Cluster, Key
 from birdctl.errors import BirdctlError, InputError, NotProgrammed
 from birdctl.observe.counters import Counters
 from birdctl.observe.state import Services
+from birdctl.observe.traffic import ServiceTraffic, TrafficMeter
+from birdctl.reconcile import apiservers
 from birdctl.reconcile.announcing import Announcing
 from birdctl.reconcile.backoff import Backoff
 from birdctl.reconcile.inbox import Inbox
@@ -142,15 +144,22 @@ class ServiceLoop(Loop[Services]):
         self._leaving = Leaving(announced)
         self._triggers = Triggers()
         self._health_checks = HealthCheckServer()
+        self._meter = TrafficMeter()
         self._refused = Backoff(*REFUSED_SECONDS)
         self._verify_at = 0.0
         self._told = False
         self._deviations: tuple[InputError, ...] = ()
         self._started = time.monotonic()
 
+    def traffic(self) -> tuple[ServiceTraffic, ...]:
+        """What went through each service. For other threads."""
+        desired = self.state.desired
+        return self._meter.read(desired.virtual_servers) if desired else ()
+
     def _take_dirty(self) -> bool:
         news = self._reconciler.take_in()
         self._triggers.take(self._cluster, news, first=self.state.last_sync is None)
+        apiservers.record(self._cluster, news, self._settings.runtime_dir)
         return bool(news)
 
     def _forget(self) -> None:
@@ -168,6 +177,7 @@ class ServiceLoop(Loop[Services]):
 
     def _close(self) -> None:
         self._health_checks.close()
+        self._meter.close()
         self._reconciler.close()
 
     def _look(self, *, now: bool) -> None:  # noqa: ARG002 - routing says when

@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace as changed
 
 from birdctl.addresses import Family
+from birdctl.cli import service_checks
 from birdctl.errors import BackendError
 from birdctl.netfilter.conntrack import Conntrack
 from birdctl.netfilter.iptables import Mode
@@ -20,6 +21,7 @@ from birdctl.policies.apply import PolicyBackend
 from birdctl.services.model import Protocol, ServiceState
 from birdctl.services.netfilter import ServiceNetfilter
 from birdctl.services.rules import ServiceRules
+from birdctl.settings import Settings
 from tests.bird.daemon import Namespace
 from tests.netns.policies.kernel import compiled as policies
 from tests.netns.policies.kernel import inside
@@ -183,6 +185,15 @@ def test_a_set_that_others_use_is_told_when_everything_is_removed(backend, mode)
     shell(f"iptables-{mode} -A OUTPUT -m set --match-set birdsvc-vips4 dst")
     with pytest.raises(BackendError, match="ipset birdsvc-vips4: rules of others use it"):
         backend.remove()
+
+
+def test_doctor_says_whether_the_kernel_takes_the_rules(mode):
+    ipvs = [f"iptables-{mode}", "-t", "nat", "-A", "POSTROUTING", "-m", "ipvs", "--ipvs"]
+    has_it = subprocess.run(ipvs, capture_output=True, check=False).returncode == 0
+    check = service_checks.tried("rules", lambda: service_checks.write_rules(mode, Settings()), "modprobe xt_ipvs")
+    assert check.result == ("ok" if has_it else "error")
+    assert has_it or check.found.startswith(f"table nat of IPv4, in mode {mode}: ")
+    assert not any("BIRDSVC" in line for line in saved(mode))
 
 
 POLICIES = policies(policy("red/one", labels(app="web"), ingress=[{"from": [{"podSelector": labels(app="client")}]}]))

@@ -45,7 +45,7 @@ address, count = sys.argv[1], 0
 ports = [int(port) for port in sys.argv[2:]]
 sender = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
 print("ready", flush=True)
-while not select.select([sys.stdin], [], [], 0)[0]:
+while not count or not select.select([sys.stdin], [], [], 0)[0]:
     for port in ports:
         try:
             sender.sendto(b"x", (address, port))

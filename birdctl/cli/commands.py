@@ -44,6 +44,7 @@ COMMANDS = (
     Command("wait", "block until converged, healthy or established"),
     Command("explain route", "why a prefix is or is not in BIRD, the kernel, at each peer"),
     Command("explain policy", "why a connection is or is not allowed, by the objects and by the node's rules"),
+    Command("explain service", "why a service does or does not work: addresses, endpoints, kernel, peers"),
     Command("doctor", "check kernel, BIRD, iptables, sysctls, sockets and clock; say the fix"),
     Command("lab up", "run a containerlab topology in network namespaces"),
     Command("lab down", "remove all of a lab"),

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from birdctl.addresses import Prefix, family, parse_address, parse_prefix, sort_key
 from birdctl.errors import BackendError
 from birdctl.observe.state import State
-from birdctl.observe.views import Advertisement, RealServer, Service, ServiceTraffic
+from birdctl.observe.views import Advertisement, RealServer, Service, TrafficCounts
 from birdctl.services.model import (
     Activity,
     Connections,
@@ -122,16 +122,15 @@ def advertised(found: Iterable[Service], advertisements: Iterable[Advertisement]
 
 
 def _joined(known: Service, found: VirtualServer | None, activity: Mapping[ServerKey, Activity]) -> Service:
-    wrong = tuple(differences(known, found))
-    state = "different" if wrong else "ok"
-    if found is None:
-        return replace(known, real_servers=None, state="missing", differences=wrong)
-    shown = _shown(known.node, found, activity.get(found.key))
     names = {field: getattr(known, field) for field in _NAMES}
-    return replace(shown, **names, state=state, differences=wrong)
+    wrong = tuple(differences(known, found))
+    if found is None:
+        return Service(**names, state="missing", differences=wrong)
+    shown = _shown(known.node, found, activity.get(found.key))
+    return replace(shown, **names, state="different" if wrong else "ok", differences=wrong)
 
 
-_NAMES = ("namespace", "name", "port_name", "kind", "address", "protocol", "port")
+_NAMES = ("node", "namespace", "name", "port_name", "kind", "address", "protocol", "port", "mark")
 
 
 def _named(service: Service, owner: Owner) -> Service:
@@ -179,8 +178,8 @@ def _real_servers(server: VirtualServer, counts: Mapping[Endpoint, Connections])
         )
 
 
-def _traffic(traffic: Traffic) -> ServiceTraffic:
-    return ServiceTraffic(**{name: getattr(traffic, name) for name in ServiceTraffic.__struct_fields__})
+def _traffic(traffic: Traffic) -> TrafficCounts:
+    return TrafficCounts(**{name: getattr(traffic, name) for name in TrafficCounts.__struct_fields__})
 
 
 def _order(service: Service) -> tuple[object, ...]:

@@ -168,7 +168,7 @@ class RealServer(View, frozen=True, kw_only=True):
     inactive_connections: int | None = None
 
 
-class ServiceTraffic(View, frozen=True, kw_only=True, omit_defaults=False):
+class TrafficCounts(View, frozen=True, kw_only=True, omit_defaults=False):
     """Of one virtual server, since it was made."""
 
     connections: int = 0
@@ -179,10 +179,10 @@ class ServiceTraffic(View, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class Service(View, frozen=True, kw_only=True):
-    """One virtual server: an address and port of a Service. All but its names is what the kernel has.
+    """One virtual server: an address and port of a Service, and of all else what the kernel has.
 
-    `namespace`, `name`, `portName` and `kind` are the agent's word; `mark` is there with direct server return. `state`:
-    `different`, for the reasons in `differences`; `leaving`, no Service wants it any more.
+    `namespace`, `name`, `port_name` and `kind` are the agent's word; `mark` is there with direct server return. A
+    `state` of `different` is for the reasons in `differences`, `leaving`: no Service wants it any more.
     """
 
     node: str
@@ -199,7 +199,15 @@ class Service(View, frozen=True, kw_only=True):
     forwarding: str | None = None
     persistence_seconds: int | None = None
     real_servers: tuple[RealServer, ...] | None = None
-    traffic: ServiceTraffic | None = None
+    traffic: TrafficCounts | None = None
     state: ServerState | None = None
     differences: tuple[str, ...] = ()
     advertised_to: tuple[str, ...] | None = None
+
+
+class Step(View, frozen=True, kw_only=True):
+    """One fact of an explanation, about `subject`. `holds`: it is as one would have it; absent: background."""
+
+    subject: str
+    text: str
+    holds: bool | None = None

@@ -78,6 +78,7 @@ class _Daemon:
             "plan": self._plan,
             "policies": self._policies,
             "services": self._services,
+            "service": self._service,
         }
         self._control = ControlServer(settings.runtime_dir, handlers)
 
@@ -143,6 +144,9 @@ class _Daemon:
         from birdctl.observe.services import reply  # noqa: PLC0415 - only who asks pays for it
 
         return reply(self._agent.state)
+
+    def _service(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        return self._agent.describe_service(str(request["name"]))
 
     def _settle(self) -> None:
         self._serve_http()

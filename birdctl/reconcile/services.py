@@ -10,16 +10,16 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from birdctl.addresses import Address
 from birdctl.cluster.events import Event
 from birdctl.cluster.store import Cluster, Key
-from birdctl.errors import BirdctlError, InputError, NotProgrammed
+from birdctl.errors import BirdctlError, InputError, NotProgrammed, Unavailable
 from birdctl.observe.counters import Counters
 from birdctl.observe.state import Services
 from birdctl.observe.traffic import ServiceTraffic, TrafficMeter
@@ -37,6 +37,9 @@ from birdctl.services.compile import ServiceCompiler, ServicePart
 from birdctl.services.healthchecks import HealthCheckServer
 from birdctl.services.model import HealthCheck, ServerKey, ServiceState
 from birdctl.settings import Settings
+
+if TYPE_CHECKING:
+    from birdctl.observe.service_objects import ServiceObjects
 
 log = logging.getLogger(__name__)
 
@@ -155,6 +158,29 @@ class ServiceLoop(Loop[Services]):
         """What went through each service. For other threads."""
         desired = self.state.desired
         return self._meter.read(desired.virtual_servers) if desired else ()
+
+    def describe(self, service: str, problems: Iterable[InputError]) -> tuple[ServiceObjects, Mapping[str, float]]:
+        """What the last pass made of a service, and for how many seconds services may not be announced. For other
+        threads. Raises InputError when there is no such service, Unavailable before the first pass.
+        """
+        from birdctl.observe.service_objects import describe  # noqa: PLC0415 - only who asks pays for it
+
+        def found(cluster: Cluster) -> tuple[ServiceObjects, Mapping[str, float]]:
+            state, settings = self.state, self._settings
+            if state.desired is None:
+                raise Unavailable(f"services on {settings.node} had no pass yet: {state.error or 'wait a moment'}")
+            objects = describe(
+                cluster,
+                service,
+                node=settings.node,
+                options=settings.services(),
+                part=state.parts.get(service),
+                state=state.desired,
+                problems=problems,
+            )
+            return objects, self._announcing.held_down(time.monotonic())
+
+        return self.ask(found)
 
     def _take_dirty(self) -> bool:
         news = self._reconciler.take_in()

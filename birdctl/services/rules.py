@@ -140,12 +140,13 @@ def _clamping(of: Family, mtu: int) -> Rule:
     )
 
 
-def _set_name(kind: str, of: Family) -> str:
+def set_name(kind: str, of: Family) -> str:
+    """Of the set of a kind (vips, ports, inside, …) and family."""
     return f"{Owner.SERVICES.set_prefix}{kind}{of.digit}"
 
 
 def _match(of: Family, kind: str, directions: str, *, negated: bool = False) -> SetMatch:
-    return SetMatch(name=_set_name(kind, of), directions=directions, negated=negated)
+    return SetMatch(name=set_name(kind, of), directions=directions, negated=negated)
 
 
 T = TypeVar("T", bound=Address | Prefix | Port)
@@ -158,7 +159,7 @@ class _Contents(Generic[T]):
         self._members: frozenset[T] = frozenset()
         self._entry = entry
         self._sets = {
-            of: IpSet(name=_set_name(kind, of), type=type_, family=of, entries=frozenset(), meaning=meaning)
+            of: IpSet(name=set_name(kind, of), type=type_, family=of, entries=frozenset(), meaning=meaning)
             for of in Family
         }
 

@@ -46,6 +46,7 @@ class RuleCompiler:
         self._inside = _Contents("inside", SetType.IP_PORT, "what only the cluster's own may use", _port)
         self._hairpin = _Contents("hairpin", SetType.IP_PORT_IP, "endpoints that may reach themselves", _to_itself)
         self._pods = _Contents("pods", SetType.NET, "the cluster's pods", _net)
+        self._own = _Contents("own", SetType.NET, "this node's pods", _net)
         self._here = _Contents("here", SetType.NET, "this node's pods and addresses", _net)
         self._direct = _Contents("direct", SetType.IP_PORT, "ports with direct server return", _port)
 
@@ -70,6 +71,7 @@ class RuleCompiler:
         yield self._inside.follow(state.inside_only)
         yield self._hairpin.follow(state.hairpin)
         yield self._pods.follow(state.pods)
+        yield self._own.follow(state.local_pods)
         yield self._here.follow(state.local_pods.union(map(host_prefix, state.node_addresses)))
         yield self._direct.follow(frozenset(each.port for each in state.direct_returns))
 
@@ -97,14 +99,18 @@ class RuleCompiler:
         yield Rule(target="REJECT")
 
     def _postrouting(self, of: Family) -> Iterator[Rule]:
-        """An endpoint answers this node where the answer would not come back this way, or where it asks itself."""
+        """An endpoint answers this node where the answer would not come back this way, or where it asks itself.
+
+        Only what goes to this node's pods, or is asked by them, comes back by itself. A pod of another node that asks
+        this node's port would be answered directly, by an address that it did not ask.
+        """
         masquerade = Rule(target="MASQUERADE", options=("--random-fully",))
         if self._options.masquerade_all:
             yield masquerade
             return
         yield replace(masquerade, sets=(_match(of, "hairpin", "dst,dst,src"),))
         yield replace(
-            masquerade, sets=(_match(of, "pods", "src", negated=True), _match(of, "here", "dst", negated=True))
+            masquerade, sets=(_match(of, "own", "src", negated=True), _match(of, "here", "dst", negated=True))
         )
 
 

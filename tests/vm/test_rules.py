@@ -126,10 +126,18 @@ def test_a_pod_elsewhere_sees_this_node_as_only_it_can_answer_the_client(world, 
 
 @CASES
 @pytest.mark.parametrize("port", ENDPOINTS)
-def test_every_pod_sees_the_pod_that_asks(world, programmed, of, protocol, port):
+def test_every_pod_sees_the_pod_of_this_node_that_asks(world, programmed, of, protocol, port):
     programmed()
     asking = world.pods["n1-b"]
     assert seen(asking, of, protocol, port) == (ENDPOINTS[port], asking.addresses[of])
+
+
+@CASES
+def test_a_pod_elsewhere_is_answered_through_this_node_by_its_own_neighbour(world, programmed, of, protocol):
+    """Its neighbour would answer it directly, from an address that it did not ask."""
+    programmed()
+    assert seen(world.pods["n2-b"], of, protocol, 81) == ("n2-a", world.nodes["n1"].addresses[of])
+    assert seen(world.pods["n2-b"], of, protocol, 80) == ("n1-a", world.pods["n2-b"].addresses[of])
 
 
 @CASES

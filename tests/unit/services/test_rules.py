@@ -102,7 +102,7 @@ def test_only_who_would_not_be_answered_this_way_is_masqueraded():
     assert lines(compiled(), Family.IPV4, "nat") == [
         "-A BIRDSVC-POSTROUTING -m set --match-set birdsvc-hairpin4 dst,dst,src -j MASQUERADE --random-fully",
         (
-            "-A BIRDSVC-POSTROUTING -m set ! --match-set birdsvc-pods4 src -m set ! --match-set birdsvc-here4 dst"
+            "-A BIRDSVC-POSTROUTING -m set ! --match-set birdsvc-own4 src -m set ! --match-set birdsvc-here4 dst"
             " -j MASQUERADE --random-fully"
         ),
         "-I POSTROUTING 1 -m ipvs --vdir ORIGINAL --vmethod MASQ -j BIRDSVC-POSTROUTING",
@@ -156,6 +156,8 @@ def test_the_sets_hold_what_the_rules_speak_of():
         "add birdsvc-here6 fd00:1::/64",
         "add birdsvc-here6 fd00:2::1/128",
         "add birdsvc-inside4 203.0.113.1,udp:53",
+        "add birdsvc-own4 10.1.0.0/24",
+        "add birdsvc-own6 fd00:1::/64",
         "add birdsvc-pods4 10.1.0.0/24",
         "add birdsvc-pods4 10.1.1.0/24",
         "add birdsvc-pods6 fd00:1::/64",

@@ -100,7 +100,7 @@ def _different_real_servers(known: Iterable[RealServer], found: Iterable[RealSer
 
 
 def _text(value: object) -> str:
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+    return ",".join(value) or "none" if isinstance(value, tuple) else str(value)
 
 
 def advertised(found: Iterable[Service], advertisements: Iterable[Advertisement]) -> Iterator[Service]:

@@ -32,6 +32,7 @@ from birdctl.reconcile.loop import Loop
 from birdctl.reconcile.service_plan import ServicePlan, make_service_plan
 from birdctl.reconcile.standing import standing
 from birdctl.reconcile.triggers import Triggers
+from birdctl.services.addresswatch import AddressWatch
 from birdctl.services.apply import ApplyResult, ServiceBackend
 from birdctl.services.compile import ServiceCompiler, ServicePart
 from birdctl.services.healthchecks import HealthCheckServer
@@ -60,11 +61,15 @@ class PreparedServices(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceReconciler:
-    """Passes over one cluster, for one node and the kernel it runs on."""
+    """Passes over one cluster, for one node and the kernel it runs on.
+
+    `watch` tells of the node's addresses, where node ports are on all of them.
+    """
 
     def __init__(self, settings: Settings, cluster: Cluster) -> None:
         self._cluster = cluster
         self._dirty: set[Key] = set()
+        self.watch: AddressWatch | None = None
         self.adopt(settings)
 
     @cached_property
@@ -79,6 +84,8 @@ class ServiceReconciler:
         self._compiler = ServiceCompiler(settings.node, self._options)
         if "backend" in self.__dict__:
             self.backend.adopt(self._options)
+        self._close_watch()
+        self.watch = AddressWatch() if self._options.nodeport_bindon_all_ip else None
         self.forget()
 
     def forget(self) -> None:
@@ -95,7 +102,10 @@ class ServiceReconciler:
         """What the services of the moment take, with nothing written. Raises BackendError."""
         dirty = None if self._everything else frozenset(self._dirty)
         self._everything = True  # a compiler that failed half way starts over
-        local = self.backend.local_addresses() if self._options.nodeport_bindon_all_ip else frozenset()
+        local = frozenset[Address]()
+        if self.watch:
+            self.watch.take()
+            local = self.backend.local_addresses()
         compiled = self._compiler.compile(self._cluster, local=local, dirty=dirty)
         self._dirty.clear()
         self._everything = False
@@ -116,7 +126,12 @@ class ServiceReconciler:
         """From what is on the node now. Raises Unavailable, BackendError."""
         return make_service_plan(self._node, self.backend.read(), prepared.desired, prepared.problems)
 
+    def _close_watch(self) -> None:
+        if self.watch:
+            self.watch.close()
+
     def close(self) -> None:
+        self._close_watch()
         if "backend" in self.__dict__:
             self.backend.close()
 
@@ -206,8 +221,12 @@ class ServiceLoop(Loop[Services]):
         self._meter.close()
         self._reconciler.close()
 
-    def _look(self, *, now: bool) -> None:  # noqa: ARG002 - routing says when
-        if self._leaving and self._leaving.is_over:
+    def _filenos(self) -> list[int]:
+        return [self._reconciler.watch.fileno()] if self._reconciler.watch else []
+
+    def _look(self, *, now: bool) -> None:
+        """The node has other addresses, or routing has withdrawn what may fall then."""
+        if (now and self._reconciler.watch) or (self._leaving and self._leaving.is_over):
             self._due = 0.0
 
     @property

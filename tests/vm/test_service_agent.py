@@ -193,6 +193,20 @@ def test_emptying_a_node_is_refused(scene: Scene) -> None:
     assert scene.says() in {pod.name for pod in scene.pods}
 
 
+def test_a_node_port_is_on_each_address_that_the_node_gets(scene: Scene) -> None:
+    port = {"name": "tcp", "protocol": "TCP", "port": 80, "targetPort": 8080, "nodePort": 30080}
+    scene.manifests.write(service("web", type="NodePort", ports=[port]))
+    scene.start("--nodeport-bindon-all-ip")
+    scene.sh("ip address add 192.0.2.5/32 dev lo")
+    try:
+        names = {pod.name for pod in scene.pods}
+        eventually(lambda: "192.0.2.5:30080" in scene.sh("ipvsadm-save -n"), 5)
+        assert scene.node.ask("192.0.2.5", 30080, timeout=2).name in names
+    finally:
+        scene.sh("ip address del 192.0.2.5/32 dev lo")
+    eventually(lambda: "192.0.2.5:30080" not in scene.sh("ipvsadm-save -n"), 5)
+
+
 # Load balancers outside ask.
 
 

@@ -25,7 +25,9 @@ _NEW = ("-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED")
 _MASQUERADED = ("-m", "ipvs", "--vdir", "ORIGINAL", "--vmethod", "MASQ")
 _WHOLE_MARK = "0xffffffff"
 _PREFIX = Owner.SERVICES.chain_prefix
-INPUT, POSTROUTING, DIRECT, REPLIES = (f"{_PREFIX}{name}" for name in ("INPUT", "POSTROUTING", "DIRECT", "REPLIES"))
+INPUT, POSTROUTING, DIRECT, REPLIES, ASTRAY = (
+    f"{_PREFIX}{name}" for name in ("INPUT", "POSTROUTING", "DIRECT", "REPLIES", "ASTRAY")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,7 @@ class RuleCompiler:
         self._own = _Contents("own", SetType.NET, "this node's pods", _net)
         self._here = _Contents("here", SetType.NET, "this node's pods and addresses", _net)
         self._direct = _Contents("direct", SetType.IP_PORT, "ports with direct server return", _port)
+        self._returned = _Contents("returned", SetType.IP, "addresses with direct server return", _address)
 
     def compile(self, state: ServiceState, *, mtu: int = 1500) -> ServiceRules:
         """The rules for `state`. `mtu` is that of the network between nodes, in bytes."""
@@ -74,11 +77,13 @@ class RuleCompiler:
         yield self._own.follow(state.local_pods)
         yield self._here.follow(state.local_pods.union(map(host_prefix, state.node_addresses)))
         yield self._direct.follow(frozenset(each.port for each in state.direct_returns))
+        yield self._returned.follow(frozenset(each.port.address for each in state.direct_returns))
 
     def _tables(self, of: Family, state: ServiceState, mtu: int) -> Iterator[Table]:
         returns = [each for each in state.direct_returns if family(each.port.address) is of]
-        hook = ("INPUT", Rule(target=INPUT, extra=_NEW))
-        yield _table(of, "filter", (hook,), Chain(name=INPUT, rules=tuple(self._input(of))))
+        hooks = (("INPUT", Rule(target=INPUT, extra=_NEW)), *(_astray_hooks(of) if returns else ()))
+        astray = (Chain(name=ASTRAY, rules=(Rule(target="REJECT"),)),) if returns else ()
+        yield _table(of, "filter", hooks, Chain(name=INPUT, rules=tuple(self._input(of))), *astray)
         hook = ("POSTROUTING", Rule(target=POSTROUTING, extra=_MASQUERADED))
         yield _table(of, "nat", (hook,), Chain(name=POSTROUTING, rules=tuple(self._postrouting(of))))
         if returns:
@@ -122,6 +127,12 @@ def _direct_hooks(of: Family) -> tuple[tuple[str, Rule], ...]:
     asked = Rule(target=DIRECT, sets=(_match(of, "direct", "dst,dst"),))
     answering = Rule(target=REPLIES, protocol="tcp", sets=(_match(of, "direct", "src,src"),))
     return ("PREROUTING", asked), ("PREROUTING", answering), ("OUTPUT", asked)
+
+
+def _astray_hooks(of: Family) -> tuple[tuple[str, Rule], ...]:
+    """What an address with direct server return does not serve is not this node's, and would go back to the network."""
+    sets = (_match(of, "returned", "dst"), _match(of, "direct", "dst,dst", negated=True))
+    return tuple((chain, Rule(target=ASTRAY, sets=sets)) for chain in ("FORWARD", "OUTPUT"))
 
 
 def _marking(each: DirectReturn, state: ServiceState) -> Rule:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from ipaddress import ip_address
@@ -48,6 +50,28 @@ def test_answers_do_not_come_back_to_the_node_that_balances(network: Network, of
     gateway.serve(of, other)
     other.serve(of, other)
     gateway.namespace.run(f"{IPTABLES[of]} -A FORWARD -s {VIPS[of]} -j DROP")
+    assert network.ask(of, BULK) == other.name
+
+
+def forwarded(namespace: Namespace, of: Family) -> int:
+    """How many packets went through so far."""
+    name = {Family.IPV4: "IpForwDatagrams", Family.IPV6: "Ip6OutForwDatagrams"}[of]
+    return int(namespace.run(f"nstat -asz {name}").split()[-2])
+
+
+@pytest.mark.parametrize("of", Family)
+def test_what_the_vip_does_not_serve_is_refused_at_once_and_not_sent_around(network: Network, of: Family) -> None:
+    """The VIP is not the node's, whose way to it leads back to the router."""
+    gateway, other = network.nodes
+    gateway.serve(of, other)
+    other.serve(of, other)
+    before = forwarded(network.router, of)
+    for place in (network.client, gateway.namespace, gateway.pod):
+        with inside(place), pytest.raises(ConnectionRefusedError):
+            socket.create_connection((str(VIPS[of]), 81), 5)
+        with inside(place):
+            subprocess.run(["ping", "-c", "2", "-W", "1", str(VIPS[of])], capture_output=True, check=False)
+    assert forwarded(network.router, of) - before < 20
     assert network.ask(of, BULK) == other.name
 
 

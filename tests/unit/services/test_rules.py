@@ -141,6 +141,15 @@ def test_clients_are_told_of_segments_that_fit_the_tunnel(family, mtu, largest):
     assert any(line.endswith(f"-j TCPMSS --set-mss {largest}") for line in found)
 
 
+@pytest.mark.parametrize("chain", ["FORWARD", "OUTPUT"])
+def test_what_an_address_with_direct_return_does_not_serve_is_refused_where_it_would_leave_again(chain):
+    found = lines(compiled(WITH_DIRECT), Family.IPV4, "filter")
+    sets = "-m set --match-set birdsvc-returned4 dst -m set ! --match-set birdsvc-direct4 dst,dst"
+    assert f"-I {chain} 1 {sets} -j BIRDSVC-ASTRAY" in found
+    assert "-A BIRDSVC-ASTRAY -j REJECT" in found
+    assert "ASTRAY" not in str(lines(compiled(), Family.IPV4, "filter"))
+
+
 def test_without_direct_return_the_table_mangle_is_left_alone():
     assert {name for _, name in compiled().tables} == {"filter", "nat"}
 
@@ -164,6 +173,8 @@ def test_the_sets_hold_what_the_rules_speak_of():
         "add birdsvc-ports4 10.96.0.1,tcp:443",
         "add birdsvc-ports4 203.0.113.1,udp:53",
         "add birdsvc-ports6 fd00:96::1,sctp:443",
+        "add birdsvc-returned4 203.0.113.7",
+        "add birdsvc-returned6 2001:db8::7",
         "add birdsvc-vips4 10.96.0.1",
         "add birdsvc-vips4 203.0.113.1",
         "add birdsvc-vips6 fd00:96::1",

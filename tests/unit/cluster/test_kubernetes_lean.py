@@ -113,7 +113,7 @@ def test_a_layout_that_is_not_known_gets_the_whole_package(kubeconfig: Path):
 
 def test_outside_of_a_cluster_and_without_a_kubeconfig_it_is_unavailable():
     code = CONNECT.replace("client = ", "from birdctl.errors import Unavailable\ntry:\n  ").replace(
-        "spent = ", "except Unavailable as error:\n  print(json.dumps({'error': str(error)})); sys.exit()\nspent = "
+        "print(", "except Unavailable as error:\n  print(json.dumps({'error': str(error)})); sys.exit()\nprint("
     )
     assert connect(code=code) == {"error": "no API server is known: give --kubeconfig FILE (only a pod knows its own)"}
 

@@ -75,11 +75,10 @@ class ServiceBackend:
         self.adopt(options)
 
     def adopt(self, options: ServiceOptions) -> None:
-        """Other settings, which the next `apply` goes by."""
+        """Other settings, which the next `apply` goes by; it should `verify`."""
         self._options = options
         self._rules = RuleCompiler(options)
         self._draining = Draining(options)
-        self._known = None
 
     def close(self) -> None:
         for each in (self._ipvs, self._device, self._netfilter, self._direct, self._hairpins):
@@ -128,7 +127,7 @@ class ServiceBackend:
         if verify or not _alike(_around(known), _around(desired)):
             self._outside = tuple(self._surround(desired, verify=verify))
         refused = self._ipvs.write(coming)
-        unheld = self._move(known.addresses, desired)
+        unheld = self._move(known, desired)
         refused |= self._ipvs.write(going)
         self._netfilter.settle()
         self._netfilter.forget(_gone(changing))
@@ -186,11 +185,12 @@ class ServiceBackend:
         for pod, reason in self._hairpins.apply(pods, verify=verify).items():
             yield Refusal("", f"pod {pod} does not reach itself through its service: {reason}")
 
-    def _move(self, held: frozenset[Address], desired: ServiceState) -> dict[Address, str]:
-        """VIPs that come and go."""
-        if held is desired.addresses:
+    def _move(self, known: ServiceState, desired: ServiceState) -> dict[Address, str]:
+        """VIPs that come and go, and from where the node talks to them."""
+        held, wanted = known.addresses, desired.addresses
+        if held is wanted and known.sources == desired.sources:
             return {}
-        return self._device.write(desired.addresses - held, held - desired.addresses, desired.sources)
+        return self._device.write(wanted - held, held - wanted, desired.sources)
 
 
 def _around(state: ServiceState) -> tuple[object, ...]:

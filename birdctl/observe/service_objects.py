@@ -14,7 +14,7 @@ from birdctl.cluster.bgp import AddressPool
 from birdctl.cluster.faults import Faults
 from birdctl.cluster.objects import Service, ServicePort
 from birdctl.cluster.store import Cluster
-from birdctl.errors import InputError
+from birdctl.errors import BirdctlError, InputError
 from birdctl.observe import services
 from birdctl.observe.views import Service as Server
 from birdctl.observe.views import Step, View
@@ -97,6 +97,11 @@ def with_routing(
         for each in decided
     )
     return replace(found, announced=tuple(announced))
+
+
+def without_routing(found: ServiceObjects, error: BirdctlError) -> ServiceObjects:
+    """Nothing is known of what routing decides."""
+    return replace(found, steps=(*found.steps, Step(subject="BGP", holds=False, text=str(error))), announced=())
 
 
 def _service(cluster: Cluster, key: str) -> Service:

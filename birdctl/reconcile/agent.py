@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from birdctl.cluster.source import Source
-from birdctl.errors import BackendError, Unavailable
+from birdctl.errors import BackendError, BirdctlError, Unavailable
 from birdctl.observe.counters import Counters
 from birdctl.observe.state import Observed, State, document
 from birdctl.reconcile.inbox import Call, Inbox, Request
@@ -176,13 +176,16 @@ class Agent:
 
     def describe_service(self, service: str) -> Mapping[str, Any]:
         """What becomes of one on this node, as a ServiceObjects. Raises BirdctlError."""
-        from birdctl.observe.service_objects import with_routing  # noqa: PLC0415 - only who asks pays for it
+        from birdctl.observe.service_objects import with_routing, without_routing  # noqa: PLC0415 - only who asks
 
         if self._services is None:
             raise BackendError(f"services are not proxied on {self._node}: --run-service-proxy is off")
         found, held_down = self._services.describe(service, self.state.problems)
         if self._routing:
-            found = with_routing(found, self._routing.decisions(service), held_down)
+            try:
+                found = with_routing(found, self._routing.decisions(service), held_down)
+            except BirdctlError as error:
+                found = without_routing(found, error)
         answer: dict[str, Any] = msgspec.to_builtins(found)
         return answer
 

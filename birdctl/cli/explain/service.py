@@ -22,7 +22,8 @@ from birdctl.cli.explain import route
 from birdctl.cli.output import View, add_form
 from birdctl.cli.places import Place
 from birdctl.cluster.bgp import API_VERSION
-from birdctl.errors import BackendError, BirdctlError, NotConverged, Unavailable
+from birdctl.cluster.objects import Node
+from birdctl.errors import BackendError, BirdctlError, InputError, NotConverged, Unavailable
 from birdctl.observe import service_objects
 from birdctl.observe.explain import Evidence
 from birdctl.observe.service_objects import ServiceObjects
@@ -33,7 +34,6 @@ from birdctl.settings import Settings
 
 if TYPE_CHECKING:
     from birdctl.cluster.store import Cluster
-    from birdctl.routing.compile.services import Considered
 
 _SYNC_SECONDS = 10.0
 """How long an agent may take to carry out what the objects say now, before a difference is one."""
@@ -132,6 +132,8 @@ def _of_source(settings: Settings, cluster: Cluster, service: str) -> ServiceObj
     from birdctl.allocation.allocate import allocate  # noqa: PLC0415 - only without an agent
     from birdctl.services.compile import ServiceCompiler  # noqa: PLC0415
 
+    if cluster.get(Node, settings.node) is None:
+        raise InputError("--node", "", f"there is no Node {settings.node}")
     options = settings.services()
     compiled = ServiceCompiler(settings.node, options).compile(cluster)
     found = service_objects.describe(
@@ -143,15 +145,17 @@ def _of_source(settings: Settings, cluster: Cluster, service: str) -> ServiceObj
         state=compiled.state,
         problems=(*cluster.errors.values(), *compiled.problems, *allocate(cluster, settings.allocation()).problems),
     )
-    if not settings.run_router:
-        return found
-    return service_objects.with_routing(found, _decided(settings, cluster, service), {})
+    return _with_routing(found, settings, cluster) if settings.run_router else found
 
 
-def _decided(settings: Settings, cluster: Cluster, service: str) -> tuple[Considered, ...]:
+def _with_routing(found: ServiceObjects, settings: Settings, cluster: Cluster) -> ServiceObjects:
     from birdctl.routing.compile import RoutingCompiler  # noqa: PLC0415 - only without an agent
 
-    return RoutingCompiler(settings.node, settings.routing()).decisions(cluster, service, now=time.time())
+    compiler = RoutingCompiler(settings.node, settings.routing())
+    try:
+        return service_objects.with_routing(found, compiler.decisions(cluster, found.service, now=time.time()), {})
+    except InputError as error:
+        return service_objects.without_routing(found, error)
 
 
 def _seen(place: Place, objects: ServiceObjects) -> Seen:

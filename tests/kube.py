@@ -61,6 +61,11 @@ class KubeApiServer:
         return self._ports[2]
 
     @property
+    def storage(self) -> str:
+        """The address of its etcd."""
+        return f"{self.address}:{self._ports[0]}"
+
+    @property
     def authority(self) -> Path:
         """The certificate that signs the server's."""
         return self.folder / "pki/apiserver.crt"

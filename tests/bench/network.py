@@ -51,12 +51,13 @@ def _enter(descriptor: int) -> None:
 
 
 class Network:
-    """The bridge and its machines, until `close`."""
+    """The bridge and its machines, until `close`. With an `uplink`, the bridge is another one's beyond that device."""
 
-    def __init__(self) -> None:
+    def __init__(self, uplink: str = "") -> None:
         self._names: dict[str, int] = {}
         self._processes: list[subprocess.Popen[bytes]] = []
-        ip(["link add br0 type bridge", f"addr add {BRIDGE}/16 dev br0", "link set br0 up"])
+        own = f"link set {uplink} master br0 up" if uplink else f"addr add {BRIDGE}/16 dev br0"
+        ip(["link add br0 type bridge", own, "link set br0 up"])
 
     def __enter__(self) -> Self:
         return self
@@ -72,11 +73,16 @@ class Network:
             [
                 f"link add v{first} type veth peer name eth0 address {hardware_address(first)} netns {name}",
                 f"link set v{first} master br0 up",
-                *(f"neigh add {address(index)} lladdr {hardware_address(first)} dev br0" for index in indexes),
+                *(f"neigh replace {address(index)} lladdr {hardware_address(first)} dev br0" for index in indexes),
             ]
         )
         addresses = (f"addr add {address(index)}/16 dev eth0" for index in indexes)
         ip(["link set lo up", *addresses, "link set eth0 up"], name)
+
+    def remove(self, name: str) -> None:
+        """A machine on which nothing runs any more."""
+        ip([f"link delete v{self._names.pop(name)}"])
+        subprocess.run(["ip", "netns", "delete", name], check=True)
 
     def introduce(self, name: str, machines: Iterable[tuple[int, int]]) -> None:
         """Tells a machine where others are: pairs of an address's index and the index of the machine that has it."""
@@ -105,6 +111,6 @@ class Network:
             process.kill()
         for process in self._processes:
             process.wait()
-        ip(["link delete br0", *(f"link delete v{first}" for first in self._names.values())])
-        for name in self._names:
-            subprocess.run(["ip", "netns", "delete", name], check=True)
+        for name in tuple(self._names):
+            self.remove(name)
+        ip(["link delete br0"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.bench.report import Row
-from tests.bench.rows import change, commit, idle, mesh, policies, policies_traffic, restart, show
+from tests.bench.rows import change, commit, idle, mesh, policies, policies_traffic, restart, services, show
 
 ROWS: tuple[Row, ...] = (
     mesh.JOIN,
@@ -24,4 +24,9 @@ ROWS: tuple[Row, ...] = (
     policies.SCALE,
     policies_traffic.CONNECTION,
     policies_traffic.PACKET,
+    services.SYNC,
+    services.ENDPOINT,
+    services.CHURN,
+    services.RESYNC,
+    services.MEMORY,
 )

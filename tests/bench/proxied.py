@@ -1,0 +1,245 @@
+"""`python -m tests.bench.proxied MEASUREMENT SERVICES ENDPOINTS FOLDER KUBECONFIG ADMINISTRATOR`: in the machine.
+
+Each start of the agent is on a new node, a network namespace: a kernel that has just deleted ten thousand real servers
+compares each new one with all of them. `tests.bench.guest` makes the machine and runs this in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any, Self
+
+from birdctl.cluster.apiclient import MERGE_PATCH, ApiClient, path_of
+from birdctl.cluster.objects import EndpointSlice
+from birdctl.errors import Unavailable
+from birdctl.reconcile import control
+from birdctl.services.ipvs import IpvsBackend
+from birdctl.services.model import Port, Protocol
+from tests.bench.network import Network, inside
+from tests.bench.node import BIRDCTL
+from tests.bench.objects import NAMESPACE, node_name
+from tests.bench.proc import cpu_seconds_with_children, memory
+from tests.bench.report import Samples
+from tests.bench.service_objects import PORT, TARGET_PORT, Size, changed, cluster_ip, new_endpoint, slice_name
+from tests.polling import eventually
+
+UPLINK = "vec0"
+"""The machine's cable to where the API server is."""
+_NODE = node_name(1)
+_PATIENCE = 60.0
+_STARTS = 5
+_CHANGES, _PAUSE = 200, 0.05
+_LOST_SECONDS = 10.0
+_RESYNC_PERIOD, _RESYNCS = 2.0, 8
+_CHURN, _CHURN_RATE = 1_000, 50.0
+_SETTLE_SECONDS = 3.0
+_PAGE = 4096
+
+
+@dataclass(frozen=True)
+class Place:
+    """What is measured, in which cluster, and its files: for logs, the agent's kubeconfig, the administrator's."""
+
+    measurement: str
+    size: Size
+    folder: Path
+    kubeconfig: Path
+    administrator: Path
+
+    @classmethod
+    def of(cls, measurement: str, services: str, endpoints: str, *files: str) -> Self:
+        return cls(measurement, Size(services=int(services), endpoints=int(endpoints)), *map(Path, files))
+
+    @property
+    def arguments(self) -> list[str]:
+        """What `of` makes the same of."""
+        sizes = (self.size.services, self.size.endpoints)
+        return [*map(str, (self.measurement, *sizes, self.folder, self.kubeconfig, self.administrator))]
+
+
+class Agent:
+    """Reads the API server and proxies services."""
+
+    def __init__(self, network: Network, place: Place, *flags: str) -> None:
+        self._network = network
+        self._runtime_dir = Path(tempfile.mkdtemp())
+        self._log = place.folder / "agent.log"
+        where = ["--runtime-dir", self._runtime_dir, "--kubeconfig", place.kubeconfig, "--node", _NODE]
+        command = [BIRDCTL, "agent", "--run-router=false", "--run-service-proxy", *where, *flags]
+        begun = time.monotonic()
+        self._process = network.start(command, on=_NODE, log=self._log)
+        eventually(self._converged, _PATIENCE, pause=0.01)
+        self.seconds_to_start = time.monotonic() - begun
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def kill(self) -> None:
+        self._network.end(self._process)
+
+    def status(self) -> Mapping[str, Any]:
+        """Empty while no agent answers."""
+        assert self._process.poll() is None, self._log.read_text()[-2000:]
+        try:
+            return control.ask(self._runtime_dir, "status")
+        except Unavailable:
+            return {}
+
+    @property
+    def last_pass(self) -> float:
+        """Seconds that the agent's last pass took, as it says itself."""
+        return float(control.ask(self._runtime_dir, "status")["domains"]["services"]["lastSyncSeconds"])
+
+    def _converged(self) -> bool:
+        return bool(self.status().get("converged"))
+
+
+class Endpoints:
+    """The services that the kernel lists first, and changes of their endpoints."""
+
+    def __init__(self, client: ApiClient, size: Size) -> None:
+        self._client = client
+        self._size = size
+        self._listing = os.open("/proc/thread-self/net/ip_vs", os.O_RDONLY)
+        page = self._page()
+        numbers = {f"{int(cluster_ip(number)):08X}:{PORT:04X}": number for number in range(size.services)}
+        self._first = [numbers[word] for word in page.split() if word in numbers][:4]
+        self._changes = 0
+        assert self._first, page
+
+    def change(self) -> IPv4Address:
+        """Asks the API server for one more change; the endpoint's new address."""
+        self._changes += 1
+        self._patch(self._first[self._changes % len(self._first)])
+        return new_endpoint(self._changes)
+
+    def change_any(self) -> None:
+        """The same with the next service of all."""
+        self._changes += 1
+        self._patch(self._changes * 37 % self._size.services)
+
+    def seconds_to_change(self) -> float | None:
+        """From before the request to the kernel listing the new endpoint; None: never."""
+        begun = time.monotonic()
+        text = f"{int(self.change()):08X}:{TARGET_PORT:04X}"
+        while text not in self._page():
+            if time.monotonic() - begun > _LOST_SECONDS:
+                return None
+            time.sleep(0.0005)
+        return time.monotonic() - begun
+
+    def _patch(self, number: int) -> None:
+        change = changed(number, self._size, self._changes)
+        path = path_of(EndpointSlice, slice_name(number), namespace=NAMESPACE)
+        self._client.request("PATCH", path, change, MERGE_PATCH)
+
+    def _page(self) -> str:
+        """What the kernel lists first."""
+        return os.pread(self._listing, _PAGE, 0).decode()
+
+
+class Bench:
+    def __init__(self, network: Network, place: Place) -> None:
+        self._network = network
+        self._place = place
+        self.size = place.size
+        self._administrator = ApiClient.connect(place.administrator)
+
+    @contextlib.contextmanager
+    def agent(self, *flags: str) -> Iterator[Agent]:
+        """One that has converged, on a new node; this thread is on that meanwhile."""
+        self._network.add(_NODE, [1])
+        with inside(_NODE):
+            agent = Agent(self._network, self._place, *flags)
+            yield agent
+            agent.kill()
+        self._network.remove(_NODE)
+
+    def endpoints(self) -> Endpoints:
+        return Endpoints(self._administrator, self.size)
+
+
+def _sync(bench: Bench) -> Samples:
+    passes, starts = [], []
+    for _run in range(_STARTS):
+        with bench.agent() as agent:
+            passes.append(agent.last_pass)
+            starts.append(agent.seconds_to_start)
+            _check(bench.size)
+    return {"pass": passes, "agent started": starts}
+
+
+def _endpoint(bench: Bench) -> Samples:
+    with bench.agent():
+        endpoints = bench.endpoints()
+        seconds = []
+        for _ in range(_CHANGES):
+            seconds.append(endpoints.seconds_to_change())
+            time.sleep(_PAUSE)
+    return {"seconds": [each for each in seconds if each is not None], "lost": [seconds.count(None)]}
+
+
+def _churn(bench: Bench) -> Samples:
+    with bench.agent() as agent:
+        time.sleep(_SETTLE_SECONDS)
+        started = memory(agent.pid).resident
+        endpoints = bench.endpoints()
+        used, begun = cpu_seconds_with_children(agent.pid), time.monotonic()
+        for number in range(1, _CHURN + 1):
+            endpoints.change_any()
+            time.sleep(max(0.0, begun + number / _CHURN_RATE - time.monotonic()))
+        took = time.monotonic() - begun
+        time.sleep(_SETTLE_SECONDS)
+        used = cpu_seconds_with_children(agent.pid) - used
+        memories = [started, memory(agent.pid).resident]
+    return {"cpu seconds": [used], "seconds": [took], "resident": memories}
+
+
+def _resync(bench: Bench) -> Samples:
+    passes = []
+    with bench.agent(f"--ipvs-sync-period={_RESYNC_PERIOD}s") as agent:
+        for _ in range(_RESYNCS):
+            before = agent.status()["lastSync"]
+            eventually(lambda: agent.status()["lastSync"] != before, _PATIENCE, pause=0.1)  # noqa: B023
+            passes.append(agent.last_pass)
+    return {"pass": passes}
+
+
+def _check(size: Size) -> None:
+    with contextlib.closing(IpvsBackend()) as kernel:
+        there = kernel.read()
+    for number in range(size.services):
+        found = there[Port(address=cluster_ip(number), protocol=Protocol.TCP, port=PORT)]
+        assert len(found.real_servers) == size.endpoints, found
+
+
+MEASUREMENTS: Mapping[str, Callable[[Bench], Samples]] = {
+    "sync": _sync,
+    "endpoint": _endpoint,
+    "churn": _churn,
+    "resync": _resync,
+}
+
+
+def measure_here(network: Network, place: Place) -> Samples:
+    """On nodes of this network."""
+    return MEASUREMENTS[place.measurement](Bench(network, place))
+
+
+def main() -> None:
+    with Network(UPLINK) as network:
+        print(json.dumps(measure_here(network, Place.of(*sys.argv[1:]))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Services on a node in a cluster of 20 nodes, 1,000 pods and 1,000 services of 10 endpoints.
+
+The node and its agent are real, in user-mode Linux where the kernel has no IPVS; everything else is objects of a real
+API server beyond the node's network.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from pathlib import Path
+
+from tests.bench.guest import measure
+from tests.bench.report import Measured, Row, Samples, duration, percentile, spread
+from tests.bench.service_objects import Size
+
+_SIZE, _LARGE = Size(), Size(services=10_000)
+_P50, _P99 = 0.025, 0.100
+_CHURN_SHARE = 15.0
+
+
+def _sync(scratch: Path) -> Measured:
+    samples = measure(scratch, "sync", _SIZE)
+    shown = f"{spread(samples['pass'])}; from the start of the agent {spread(samples['agent started'])}"
+    return Measured(value=statistics.median(samples["pass"]), shown=shown, samples=samples)
+
+
+def _endpoint(scratch: Path) -> Measured:
+    return _latency(measure(scratch, "endpoint", _SIZE))
+
+
+def _latency(samples: Samples) -> Measured:
+    seconds, lost = samples["seconds"], int(samples["lost"][0])
+    middle, tail = percentile(seconds, 50), percentile(seconds, 99)
+    value = max(middle / _P50, tail / _P99, math.inf if lost else 0.0)
+    shown = f"p50 {duration(middle)}, p99 {duration(tail)} of {len(seconds)}, {lost} lost"
+    return Measured(value=value, shown=shown, samples=samples)
+
+
+def _churn(scratch: Path) -> Measured:
+    samples = measure(scratch, "churn", _SIZE)
+    share = samples["cpu seconds"][0] / samples["seconds"][0] * 100
+    shown = f"{share:.1f} % ({samples['cpu seconds'][0]:.2f} s in {samples['seconds'][0]:.1f} s)"
+    return Measured(value=share, shown=shown, samples=samples)
+
+
+def _resync(scratch: Path) -> Measured:
+    samples = measure(scratch, "resync", _SIZE)
+    return Measured(value=statistics.median(samples["pass"]), shown=spread(samples["pass"]), samples=samples)
+
+
+def _memory(scratch: Path) -> Measured:
+    samples = measure(scratch, "churn", _SIZE)
+    started, used = samples["resident"]
+    return Measured(
+        value=max(started, used), shown=f"{started:.0f} MB, {used:.0f} MB after 1,000 changes", samples=samples
+    )
+
+
+SYNC = Row(
+    name="services-sync",
+    what="services: first sync, 1,000 services x 10 endpoints",
+    peer="9.9 s",
+    goal=0.6,
+    goal_shown="<= 0.6 s",
+    measure=_sync,
+)
+ENDPOINT = Row(
+    name="services-endpoint",
+    what="one endpoint changed -> in /proc/net/ip_vs",
+    peer="27-33 s; 2.1 s at 200 x 5",
+    goal=1.0,
+    goal_shown="p50 <= 25 ms, p99 <= 100 ms",
+    measure=_endpoint,
+)
+CHURN = Row(
+    name="services-churn",
+    what="1,000 endpoint changes at 50/s, CPU",
+    peer="one core throughout",
+    goal=15.0,
+    goal_shown="<= 15 % of a core",
+    measure=_churn,
+)
+RESYNC = Row(
+    name="services-resync",
+    what="resync of services with nothing to do",
+    peer="27-33 s",
+    goal=0.3,
+    goal_shown="<= 0.3 s",
+    measure=_resync,
+)
+MEMORY = Row(
+    name="services-memory",
+    what="resident memory of the agent that proxies services",
+    peer="83 MB",
+    goal=70,
+    goal_shown="<= 70 MB",
+    measure=_memory,
+)

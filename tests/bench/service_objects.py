@@ -1,0 +1,96 @@
+"""Documents of a synthetic cluster with services: 20 nodes, 1,000 pods, services with so many endpoints each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from tests.bench import policy_objects
+from tests.bench.objects import NAMESPACE, Document, node_name, pod_cidr
+
+PORT, TARGET_PORT = 80, 8080
+_NEW = IPv4Address("10.200.0.0")
+_OTHERS, _PODS = 19, 250
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """Every service has a cluster IP, one port, one slice. Endpoints are on other nodes than the first."""
+
+    services: int = 1_000
+    endpoints: int = 10
+
+
+def cluster_ip(number: int) -> IPv4Address:
+    return IPv4Address("10.96.8.0") + number
+
+
+def new_endpoint(number: int) -> IPv4Address:
+    """The address of a pod that was not there from the start."""
+    return _NEW + number
+
+
+def contents(size: Size) -> Iterator[Document]:
+    yield from policy_objects.contents(policy_objects.Size(policies=0))
+    for number in range(size.services):
+        yield _service(number)
+        yield _slice(number, size)
+
+
+def changed(number: int, size: Size, change: int) -> Document:
+    """A merge patch for the service's slice: one of its endpoints has another address than any one before."""
+    endpoints = [_endpoint(number * size.endpoints + each) for each in range(size.endpoints)]
+    endpoints[change % size.endpoints]["addresses"] = [str(new_endpoint(change))]
+    return {"endpoints": endpoints}
+
+
+def slice_name(number: int) -> str:
+    return f"{service_name(number)}-1"
+
+
+def service_name(number: int) -> str:
+    return f"s{number}"
+
+
+def _service(number: int) -> Document:
+    address = str(cluster_ip(number))
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": service_name(number), "namespace": NAMESPACE},
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": address,
+            "clusterIPs": [address],
+            "ipFamilies": ["IPv4"],
+            "ipFamilyPolicy": "SingleStack",
+            "ports": [{"name": "web", "port": PORT, "protocol": "TCP", "targetPort": TARGET_PORT}],
+        },
+    }
+
+
+def _slice(number: int, size: Size) -> Document:
+    first = number * size.endpoints
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": slice_name(number),
+            "namespace": NAMESPACE,
+            "labels": {"kubernetes.io/service-name": service_name(number)},
+        },
+        "addressType": "IPv4",
+        "ports": [{"name": "web", "port": TARGET_PORT, "protocol": "TCP"}],
+        "endpoints": [_endpoint(first + each) for each in range(size.endpoints)],
+    }
+
+
+def _endpoint(number: int) -> Document:
+    node = 2 + number % _OTHERS
+    address = IPv4Address(pod_cidr(node).partition("/")[0]) + 2 + number // _OTHERS % _PODS
+    return {
+        "addresses": [str(address)],
+        "conditions": {"ready": True, "serving": True, "terminating": False},
+        "nodeName": node_name(node),
+    }

@@ -46,21 +46,21 @@ class VipDevice:
         """Lets VIPs come and go, and the node talk to all that stand from `sources`. What was refused, and why.
 
         A VIP that is an address of another interface needs nothing here, and a source that is none of the node's
-        addresses cannot be used: the node then talks to the VIP from the VIP. Raises Unavailable when the kernel has no
-        dummy devices.
+        addresses cannot be used until it is: the node then talks to the VIP from the VIP. Raises Unavailable when the
+        kernel has no dummy devices.
         """
-        again = self._with_other_sources(sources).difference(going)
-        own = self.local_addresses() if coming or again else frozenset()
+        own = self.local_addresses()
+        usable = {of: source for of, source in sources.items() if source in own}
+        again = self._with_other_sources(usable).difference(going)
         wanted = again.union(coming) - own
         device = self._made() if wanted else self._kernel.link(DEVICE)
         if device is None:
             return {}
         changed = [*going, *again, *wanted]
         messages = [rtnetlink.delete_local_route(each, device.index) for each in (*going, *again)]
-        usable = {each: source for each, source in sources.items() if source in own}
         messages += [rtnetlink.new_local_route(each, device.index, usable.get(family(each))) for each in wanted]
         errors = self._kernel.request(messages)
-        self._sources = dict(sources)
+        self._sources = usable
         return {changed[at]: os.strerror(number) for at, number in errors.items() if number not in _AS_WANTED}
 
     def _with_other_sources(self, sources: Mapping[Family, Address]) -> frozenset[Address]:

@@ -100,6 +100,14 @@ def test_a_source_that_is_no_address_of_the_node_takes_no_vip_down(client: Names
     assert answers(client, VIP4)
 
 
+def test_a_source_is_used_as_soon_as_it_is_an_address_of_the_node(node: Namespace, device: VipDevice) -> None:
+    moved = {Family.IPV4: ip_address("198.18.5.9")}
+    device.write([VIP4], [], moved)
+    node.run("ip address add 198.18.5.9/24 dev eth0")
+    assert device.write([], [], moved) == {}
+    assert source(node, VIP4) == "198.18.5.9"
+
+
 def test_an_address_of_another_interface_is_left_where_it_is(node: Namespace, device: VipDevice) -> None:
     assert device.write([NODE4, VIP4], [], SOURCES) == {}
     assert device.read() == {VIP4}

@@ -27,6 +27,7 @@ from birdctl.reconcile import apiservers
 from birdctl.reconcile.announcing import Announcing
 from birdctl.reconcile.backoff import Backoff
 from birdctl.reconcile.inbox import Inbox
+from birdctl.reconcile.lasting import Lasting
 from birdctl.reconcile.leaving import Leaving
 from birdctl.reconcile.loop import Loop
 from birdctl.reconcile.service_plan import ServicePlan, make_service_plan
@@ -58,6 +59,7 @@ class PreparedServices(msgspec.Struct, frozen=True, kw_only=True):
     parts: Mapping[str, ServicePart]
     grace: Mapping[Address, float]
     problems: tuple[InputError, ...]
+    orphans: tuple[InputError, ...]
 
 
 class ServiceReconciler:
@@ -116,6 +118,7 @@ class ServiceReconciler:
             parts=compiled.services,
             grace=compiled.grace,
             problems=tuple(problems.values()),
+            orphans=compiled.orphans,
         )
 
     def carry_out(self, prepared: PreparedServices, *, verify: bool = True) -> ApplyResult:
@@ -161,6 +164,7 @@ class ServiceLoop(Loop[Services]):
         self._announcing = Announcing(settings.announce_hold_down)
         self._leaving = Leaving(announced)
         self._triggers = Triggers()
+        self._lasting = Lasting()
         self._health_checks = HealthCheckServer()
         self._meter = TrafficMeter()
         self._refused = Backoff(*REFUSED_SECONDS)
@@ -236,7 +240,8 @@ class ServiceLoop(Loop[Services]):
     def _reconcile(self, started: float) -> None:
         prepared = self._reconciler.prepare()
         verify = started >= self._verify_at
-        problems = (*prepared.problems, *self._listen(prepared.desired.health_checks))
+        told = self._lasting.without_new(prepared.problems, prepared.orphans, started)
+        problems = (*told, *self._listen(prepared.desired.health_checks))
         self._tell_problems((*problems, *self._deviations))
         self._note(dirty=False, pending=1)
         if not prepared.desired.virtual_servers:
@@ -259,7 +264,8 @@ class ServiceLoop(Loop[Services]):
         self._announce(prepared, services, time.monotonic())
         for seconds in self._triggers.programmed(time.time()):
             self._counters.programming_seconds.observe(seconds)
-        self._recheck = min(result.again_at or math.inf, self._leaving.recheck_at, self._announcing.recheck_at)
+        rechecks = (self._leaving.recheck_at, self._announcing.recheck_at, self._lasting.recheck_at)
+        self._recheck = min(result.again_at or math.inf, *rechecks)
         self._succeeded(
             started,
             changed=result.changed,

@@ -34,7 +34,8 @@ _AROUND = frozenset({Node.__name__, AddressPool.__name__})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
     """The desired state, and what each service became by `namespace/name`, those included that only slices speak of.
-    `problems` are sorted.
+    `problems` are sorted; `orphans` are those that come and go with every service that is deleted: slices outlive it
+    for a moment.
 
     `touched` are the keys of virtual servers that came, went or changed since the last compilation, None when all may
     have. `grace` are the seconds that the terminating endpoints' pods have, by address, of pods that are known.
@@ -44,6 +45,7 @@ class Compiled:
     touched: frozenset[ServerKey] | None
     services: Mapping[str, ServicePart]
     problems: tuple[InputError, ...]
+    orphans: tuple[InputError, ...]
     grace: Mapping[Address, float]
 
 
@@ -76,6 +78,7 @@ class ServiceCompiler:
             touched=None if before is None else touched,
             services=dict(self._book.parts),
             problems=_told((*self._around.problems, *self._book.problems())),
+            orphans=_told(problem for each in self._book.orphans.values() for problem in each),
             grace=self._book.grace(cluster.objects(Pod)),
         )
 

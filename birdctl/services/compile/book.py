@@ -27,6 +27,8 @@ class ServiceBook:
         self._health: Mapping[int, HealthCheck] = {}
         self._terminating: dict[str, Mapping[Address, str]] = {}
         self._problems: dict[str, tuple[InputError, ...]] = {}
+        self.orphans: dict[str, tuple[InputError, ...]] = {}
+        """What is wrong with slices of services that are not there."""
 
     @property
     def parts(self) -> Mapping[str, ServicePart]:
@@ -92,10 +94,13 @@ class ServiceBook:
         """What few services have."""
         self._terminating.pop(service, None)
         self._problems.pop(service, None)
+        self.orphans.pop(service, None)
         if part.terminating:
             self._terminating[service] = part.terminating
         if part.problems:
             self._problems[service] = part.problems
+        if part.is_missing:
+            self.orphans[service] = part.problems
 
     def _check(self, number: int, service: str, check: HealthCheck | None) -> None:
         checks = self._health_checks.setdefault(number, {})

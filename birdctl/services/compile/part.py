@@ -10,6 +10,8 @@ from birdctl.addresses import Address
 from birdctl.errors import InputError
 from birdctl.services.model import HealthCheck, Owner, Port, Value, VirtualServer
 
+MISSING = "is not there"
+
 
 class Served(Value, frozen=True, kw_only=True, gc=False):
     """One address and port of a service.
@@ -54,6 +56,11 @@ class ServicePart(msgspec.Struct, frozen=True, kw_only=True):
     looks_at_nodes: bool = False
     omitted: tuple[Omission, ...] = ()
     problems: tuple[InputError, ...] = ()
+
+    @property
+    def is_missing(self) -> bool:
+        """Only slices speak of it."""
+        return self.left_alone == MISSING
 
     @property
     def addresses(self) -> frozenset[Address]:

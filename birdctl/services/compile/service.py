@@ -13,7 +13,7 @@ from birdctl.services.compile.answers import Answers, answers
 from birdctl.services.compile.backends import Backend, Backends, Slice, State, read_slice, united
 from birdctl.services.compile.direct import goes_directly
 from birdctl.services.compile.fronts import Front, Fronts
-from birdctl.services.compile.part import Omission, Served, ServicePart
+from birdctl.services.compile.part import MISSING, Omission, Served, ServicePart
 from birdctl.services.compile.ports import NamedPort, checked_port, named_ports
 from birdctl.services.compile.surroundings import Context
 from birdctl.services.compile.wishes import wishes
@@ -38,7 +38,7 @@ def without_service(key: str, slices: Iterable[EndpointSlice]) -> ServicePart | 
     problem = f"there is no Service {key}: nothing is served"
     field = "metadata.labels[kubernetes.io/service-name]"
     problems = tuple(InputError(each.ref, field, problem) for each in slices if not is_for_others(each.metadata.labels))
-    return ServicePart(service=key, left_alone="is not there", problems=problems) if problems else None
+    return ServicePart(service=key, left_alone=MISSING, problems=problems) if problems else None
 
 
 def is_for_others(labels: Labels) -> str:

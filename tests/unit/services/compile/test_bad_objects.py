@@ -91,6 +91,7 @@ def test_slices_for_a_service_that_is_not_there():
         "EndpointSlice default/ghost-1: metadata.labels[kubernetes.io/service-name]: "
         "there is no Service default/ghost: nothing is served"
     )
+    assert list(map(str, result.orphans)) == [told]
 
 
 def test_a_slice_that_says_no_service_is_nobodys_business():

@@ -25,7 +25,7 @@ def of(result):
         key: [getattr(part, name) for name in part.__struct_fields__ if name != "problems"]
         for key, part in result.services.items()
     }
-    return result.state, parts, list(map(str, result.problems)), result.grace
+    return result.state, parts, list(map(str, result.problems)), list(map(str, result.orphans)), result.grace
 
 
 def different(before, after):

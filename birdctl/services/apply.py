@@ -116,8 +116,9 @@ class ServiceBackend:
             known, touched, verify = self.read(), None, True
         if verify or sysctls.goes_on(desired) is not sysctls.goes_on(known):
             self._deviations = tuple(self._prepare(desired))
-        altered = None if touched is None else {*touched, *self._draining.keys}
-        connections = self._ipvs.connections(self._draining.keys)
+        due = self._draining.due(started)
+        altered = None if touched is None else {*touched, *due}
+        connections = self._ipvs.connections(due)
         servers, again_at = self._draining.step(
             desired.virtual_servers, known.virtual_servers, connections, grace, started, touched=touched
         )

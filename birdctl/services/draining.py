@@ -6,6 +6,7 @@ end of a connection: an endpoint that no Service names any more goes at once, so
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -41,18 +42,25 @@ class _Moment:
         return found is None or bool(found.active or found.inactive)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Altered:
+    """A virtual server that is otherwise than desired, as it is; `look_at`: when that may end."""
+
+    server: VirtualServer
+    since: Since
+    look_at: float
+
+
 class Draining:
     """Remembers which endpoints drain, and since when."""
 
     def __init__(self, options: ServiceOptions) -> None:
         self._options = options
-        self._since: dict[ServerKey, Since] = {}
-        self._altered: frozenset[ServerKey] = frozenset()
+        self._altered: dict[ServerKey, _Altered] = {}
 
-    @property
-    def keys(self) -> frozenset[ServerKey]:
-        """Virtual servers with draining endpoints: the next step wants their connections, and may change them."""
-        return frozenset(self._since)
+    def due(self, now: float) -> frozenset[ServerKey]:
+        """Virtual servers with endpoints that may have drained: a step wants their connections, and may change them."""
+        return frozenset(key for key, each in self._altered.items() if each.look_at <= now)
 
     def step(
         self,
@@ -66,7 +74,7 @@ class Draining:
     ) -> tuple[dict[ServerKey, VirtualServer], float | None]:
         """The virtual servers to have now, and when to look again (None: nothing drains).
 
-        `known` is what there is, `connections` are those of `keys`, `grace` is the pods' own periods in seconds.
+        `known` is what there is, `connections` are those of `due`, `grace` is the pods' own periods in seconds.
         `touched`: nothing else is desired otherwise than in the step before; None: anything may be.
         """
         graceful = self._options.ipvs_graceful_termination
@@ -76,24 +84,38 @@ class Draining:
             period=self._options.ipvs_graceful_period if graceful else 0.0,
             now=now,
         )
-        examined = desired.keys() if touched is None else desired.keys() & {*touched, *self._since, *self._altered}
-        since = {key: dict(self._kept(known.get(key), desired[key], moment)) for key in examined}
-        result = {key: _altered(desired[key], kept) for key, kept in since.items()}
-        self._altered = frozenset(key for key, server in result.items() if server is not desired[key])
-        self._since = {key: kept for key, kept in since.items() if kept}
-        ends = [moment.end(*each) for kept in self._since.values() for each in kept.items()]
-        return {**desired, **result}, min(now + _LOOK_AGAIN, *ends) if ends else None
+        examined = desired.keys() if touched is None else desired.keys() & {*touched, *self.due(now)}
+        altered = {key: each for key, each in self._altered.items() if key in desired and key not in examined}
+        for key in examined:
+            if found := self._examined(known.get(key), desired[key], moment):
+                altered[key] = found
+        self._altered = altered
+        again_at = min((each.look_at for each in altered.values()), default=math.inf)
+        servers = {**desired, **{key: each.server for key, each in altered.items()}}
+        return servers, again_at if again_at < math.inf else None
 
-    def _kept(
-        self, known: VirtualServer | None, desired: VirtualServer, moment: _Moment
-    ) -> Iterator[tuple[Endpoint, float]]:
-        """The endpoints that drain, and since when: for one that begins to, whoever is connected is not known yet."""
-        before = self._since.get(desired.key, {})
-        for endpoint in _leaving(known, desired) if known else ():
-            since = before.get(endpoint, moment.now)
-            is_needed = endpoint not in before or moment.is_in_use(desired.key, endpoint)
-            if is_needed and moment.now < moment.end(endpoint, since):
-                yield endpoint, since
+    def _examined(self, known: VirtualServer | None, desired: VirtualServer, moment: _Moment) -> _Altered | None:
+        """None: it is to be as desired."""
+        before = self._altered.get(desired.key)
+        since = dict(_kept(known, desired, before.since if before else {}, moment)) if known else {}
+        server = _altered(desired, since)
+        if server is desired and not since:
+            return None
+        is_awaited = before is not None and moment.now < before.look_at < math.inf
+        look_at = before.look_at if before and is_awaited else moment.now + _LOOK_AGAIN
+        ends = (moment.end(*each) for each in since.items())
+        return _Altered(server=server, since=since, look_at=min(look_at, *ends) if since else math.inf)
+
+
+def _kept(
+    known: VirtualServer, desired: VirtualServer, before: Since, moment: _Moment
+) -> Iterator[tuple[Endpoint, float]]:
+    """The endpoints that drain, and since when: for one that begins to, whoever is connected is not known yet."""
+    for endpoint in _leaving(known, desired):
+        since = before.get(endpoint, moment.now)
+        is_needed = endpoint not in before or moment.is_in_use(desired.key, endpoint)
+        if is_needed and moment.now < moment.end(endpoint, since):
+            yield endpoint, since
 
 
 def _leaving(known: VirtualServer, desired: VirtualServer) -> Iterator[Endpoint]:

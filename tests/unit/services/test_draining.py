@@ -40,7 +40,7 @@ class Node:
 def test_an_endpoint_that_vanishes_gets_weight_0_first():
     node = Node(server(WEB, A, B))
     assert node.step(server(WEB, B), of_a=NONE) == (B, IDLE_A)
-    assert node.draining.keys == {WEB}
+    assert (node.draining.due(0.9), node.draining.due(1.0)) == (frozenset(), {WEB})
     assert node.again == 1.0
 
 
@@ -50,7 +50,7 @@ def test_it_goes_when_its_connections_have_ended():
     for connections in (BUSY, CLOSING):
         assert node.step(server(WEB, B), now=1.0, of_a=connections) == (B, IDLE_A)
     assert node.step(server(WEB, B), now=2.0, of_a=NONE) == (B,)
-    assert (node.again, node.draining.keys) == (None, frozenset())
+    assert (node.again, node.draining.due(100.0)) == (None, frozenset())
 
 
 @pytest.mark.parametrize(
@@ -150,6 +150,14 @@ def test_what_does_not_change_stays_the_same_object():
     assert node.known[WEB] is desired
 
 
+def test_one_that_changes_again_and_again_is_looked_at_no_later():
+    node = Node(server(WEB, A, B))
+    node.step(server(WEB, B), now=0.0)
+    for now in (0.5, 0.9):
+        node.step(server(WEB, B, real(f"10.2.0.{now * 10:.0f} 8080")), now=now, touched={WEB})
+        assert (node.again, node.draining.due(0.9)) == (1.0, frozenset())
+
+
 CONNECTIONS = st.sampled_from((None, NONE, BUSY, CLOSING))
 HISTORIES = st.lists(
     st.tuples(servers(), st.frozensets(st.sampled_from(KEYS)), st.floats(0.1, 20.0), CONNECTIONS),
@@ -216,7 +224,7 @@ def test_it_says_when_to_look_again_as_long_as_somebody_drains(history, grace):
     node = Node()
     for _, _, now, _ in walk(node, history, grace):
         idle = {key for key, _ in draining(node.known)}
-        assert node.draining.keys == idle
+        assert node.draining.due(now + 1.0) == idle
         assert (now < node.again <= now + 1.0) if idle else node.again is None
 
 

@@ -285,8 +285,11 @@ class ServiceLoop(Loop[Services]):
         super()._failed(error)
         self._reconciler.forget()
         self._health_checks.update(self._answered(), healthy=False)
-        if not self._told and time.monotonic() - self._started > UNABLE_SECONDS:
-            self._begin()  # nothing stands, as far as anybody knows
+        if not self._told:
+            self._recheck = self._started + UNABLE_SECONDS
+            if time.monotonic() > self._recheck:
+                self._begin()  # nothing stands, as far as anybody knows
+                self._recheck = math.inf
 
     def _answered(self) -> Mapping[int, HealthCheck]:
         return self.state.desired.health_checks if self.state.desired else {}

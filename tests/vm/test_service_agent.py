@@ -297,6 +297,17 @@ def test_without_ipvs_pods_are_routed_and_services_are_not_announced(routed: Sce
     eventually(lambda: not announced(routed), 20)
 
 
+def test_a_proxy_that_refuses_to_begin_does_not_keep_routing_from_it(scene: Scene) -> None:
+    scene.start()
+    scene.agent.kill_agent()
+    scene.manifests.remove("Service", "web")
+    scene.manifests.write(PEER)
+    scene.agent.start_bird()
+    scene.agent.start_agent("--ready-sessions=0")
+    eventually(lambda: scene.agent.status().get("bird", {}).get("configDigest"), 20)
+    assert "would remove all" in scene.agent.error()
+
+
 def test_the_metrics_tell_how_long_an_endpoint_s_change_took(scene: Scene) -> None:
     scene.start("--metrics-port=20300")
     slices = endpoints("web", scene.pods[:1])

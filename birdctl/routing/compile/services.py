@@ -114,7 +114,7 @@ def considered(
             elif family(address) not in rules.families:
                 reason = f"this node has no {family(address)} address"
             else:
-                reason = endpoints.refusal(kind, address) or rules.addresses.refusal(kind, address)
+                reason = rules.addresses.refusal(kind, address) or endpoints.refusal(kind, address)
             yield Considered(kind=kind, address=address, rules=names, reason=reason)
 
 

@@ -191,7 +191,7 @@ def test_without_permission_the_error_is_one_line(tmp_path: Path, monkeypatch: p
         places.local(Settings(runtime_dir=tmp_path))
 
 
-@pytest.mark.parametrize("verb", ["peers", "bfd", "status", "config", "advertisements"])
+@pytest.mark.parametrize("verb", ["peers", "bfd", "status", "config", "advertisements", "services"])
 def test_a_view_of_this_node_loads_nothing_heavy(verb: str, tmp_path: Path) -> None:
     program = f"""
 import sys

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from birdctl.addresses import Family
 from birdctl.errors import BackendError, Unavailable
@@ -21,6 +22,7 @@ from birdctl.netfilter.iptables_text import Saved
 from birdctl.netfilter.model import Chain, Counts, Owner, Reading, Rule, Table, TableName
 
 IPTABLES = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
+_LEGACY_TABLES = Path("/proc/thread-self/net")
 _LOCK_SECONDS = "10"
 _TIMEOUT = 30.0
 _TITLE = re.compile(r"\(nf_tables\):\s*$")
@@ -48,8 +50,15 @@ class IptablesBackend:
 
     def read(self, family: Family) -> dict[TableName, Saved]:
         """Our chains and all hooks, with counters. Raises Unavailable when the program is not there."""
-        text = run([self._program(family, "save"), "-c"])
+        text = run([self._program(family, "save"), "-c"]) if self._holds_something(family) else ""
         return {name: iptables_text.saved(text, self._owner, family, name) for name in self._tables}
+
+    def _holds_something(self, family: Family) -> bool:
+        """Whether there is anything to read, without starting a program."""
+        if self.mode is Mode.NFT:
+            return nft.in_kernel()
+        tables = _LEGACY_TABLES / f"{'ip' if family is Family.IPV4 else 'ip6'}_tables_names"
+        return tables.exists() and bool(tables.read_bytes())
 
     def write(self, family: Family, *changes: TableChange) -> None:
         """Of each table all or nothing. Raises BackendError with what iptables answered."""

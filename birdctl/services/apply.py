@@ -69,6 +69,7 @@ class ServiceBackend:
         self._direct = DirectReturns()
         self._hairpins = HairpinPorts()
         self._known: ServiceState | None = None
+        self._standing = _NOTHING
         self._deviations: tuple[str, ...] = ()
         self._outside: tuple[Refusal, ...] = ()
         self._refused: dict[ServerKey, Refusal] = {}
@@ -94,8 +95,11 @@ class ServiceBackend:
 
     @property
     def standing(self) -> ServiceState:
-        """What the last `apply` made of the node; empty before the first and after one that failed."""
-        return self._known or _NOTHING
+        """What the last `apply` that went through made of the node; empty before the first.
+
+        A failure takes nothing down that it did not reach, so nobody is told that all of it is gone.
+        """
+        return self._standing
 
     def apply(
         self,
@@ -132,7 +136,7 @@ class ServiceBackend:
         refused |= self._ipvs.write(going)
         self._netfilter.settle()
         self._netfilter.forget(_gone(changing))
-        self._known = _there(known, replace(desired, virtual_servers=servers), refused, unheld)
+        self._known = self._standing = _there(known, replace(desired, virtual_servers=servers), refused, unheld)
         self._remember(altered, refused, {**known.virtual_servers, **desired.virtual_servers} if refused else {})
         return ApplyResult(
             seconds=time.monotonic() - started,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from birdctl.errors import Unavailable
 from birdctl.policies.compile.matches import POD_SIDE
-from birdctl.policies.compile.names import direction_of, refusing_chain
+from birdctl.policies.compile.names import direction_of, refusing_chain, rest_chain
 from birdctl.policies.model import Chain, Direction, Effect, PolicyState, Rule, Table
 
 
@@ -60,11 +60,16 @@ def _table(table: Table, refused: Refused, reasons: dict[str, str]) -> Table:
     for name, chain in table.chains.items():
         faults = {rule: reason for rule in chain.rules if (reason := refused.reason(rule))}
         for rule, reason in faults.items():
-            if name in entries or rule == chain.rules[-1]:
+            if name in entries or rule == chain.rules[-1] or _opens(rule, name):
                 raise Unavailable(f"the kernel cannot do what every policy needs ({rule.target}): {reason}")
             reasons |= dict.fromkeys(_concerned(rule, table), reason)
         chains[name] = _chain(chain, faults) if faults else chain
     return replace(table, chains=chains)
+
+
+def _opens(rule: Rule, chain: str) -> bool:
+    """Whether it tells pods that nothing restricts from others."""
+    return chain == rest_chain(direction_of(chain)) and rule.target == "RETURN"
 
 
 def _chain(chain: Chain, faults: Collection[Rule]) -> Chain:

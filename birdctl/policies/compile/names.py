@@ -23,13 +23,23 @@ def direction_chain(direction: Direction) -> str:
 
 def direction_of(chain: str) -> Direction:
     """Of one of our chains, except POLICY, which is of neither."""
-    short = chain.removeprefix(CHAIN_PREFIX).removeprefix("DENY-").removeprefix("DROP-")[:2]
-    return next(direction for direction, each in SHORT.items() if each == short)
+    words = chain.split("-")[1:3]
+    return next(direction for direction, each in SHORT.items() if each in words)
+
+
+def rest_chain(direction: Direction) -> str:
+    """The chain for addresses that do not lead to rules digit by digit."""
+    return f"{CHAIN_PREFIX}REST-{SHORT[direction]}"
 
 
 def refusing_chain(direction: Direction) -> str:
     """The chain where connections end that a pod's NetworkPolicies do not allow."""
     return f"{CHAIN_PREFIX}DENY-{SHORT[direction]}"
+
+
+def logging_chain(direction: Direction) -> str:
+    """The chain that tells whose NetworkPolicies refuse a packet."""
+    return f"{CHAIN_PREFIX}LOG-{SHORT[direction]}"
 
 
 def cut_set(family: Family) -> str:

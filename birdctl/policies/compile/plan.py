@@ -29,12 +29,13 @@ Step = Clause | Staged
 class Plan:
     """Tried in order: `admin`, whose PASS goes on with `rest`; then `rest`, NetworkPolicies or the baseline.
 
-    What nothing matches is denied if `closed`, else allowed.
+    What nothing matches is denied if `closed`, else allowed. `policies` are the NetworkPolicies that close.
     """
 
     admin: tuple[Step, ...] = ()
     rest: tuple[Step, ...] = ()
     closed: bool = False
+    policies: tuple[str, ...] = ()
 
     @property
     def restricts(self) -> bool:
@@ -51,7 +52,8 @@ def plan(pod: Endpoint, policies: Iterable[Policy], direction: Direction) -> Pla
     network = [one for one in relevant if one.order is None]
     enforced = [one for one in network if not one.staged]
     if enforced:
-        return Plan(admin=admin, rest=_merged(enforced, direction, pod), closed=True)
+        refs = tuple(policy.ref for policy in enforced)
+        return Plan(admin=admin, rest=_merged(enforced, direction, pod), closed=True, policies=refs)
     baseline = _ordered((one for one in relevant if one.baseline), direction, pod)
     return Plan(admin=admin, rest=(*_watched(network, direction, pod), *baseline))
 

@@ -15,6 +15,8 @@ from birdctl.policies.model import CHAIN_PREFIX, SET_PREFIX, Direction, Rule
 SHORT = {Direction.INGRESS: "IN", Direction.EGRESS: "EG"}
 
 POLICY = f"{CHAIN_PREFIX}POLICY"
+CUT_SECONDS = 300
+"""Longer than a TCP pauses that waits for an answer: Linux tries again after at most 120 seconds."""
 
 
 def direction_chain(direction: Direction) -> str:
@@ -43,7 +45,8 @@ def logging_chain(direction: Direction) -> str:
 
 
 def cut_set(family: Family) -> str:
-    return f"{SET_PREFIX}cut{family.digit}"
+    """Of connections cut in the last CUT_SECONDS: a set with another timeout is another set."""
+    return f"{SET_PREFIX}cut{family.digit}-{CUT_SECONDS}"
 
 
 def set_name(kind: str, family: Family, parts: Iterable[str]) -> str:

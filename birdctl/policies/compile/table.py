@@ -10,12 +10,9 @@ from collections.abc import Mapping, Sequence
 from birdctl.addresses import Family, Prefix
 from birdctl.policies.compile.classes import Side
 from birdctl.policies.compile.fixed import Fixed
-from birdctl.policies.compile.names import POLICY, cut_set
+from birdctl.policies.compile.names import CUT_SECONDS, POLICY, cut_set
 from birdctl.policies.compile.side import SideWriter
 from birdctl.policies.model import Chain, Direction, IpSet, Rule, SetMatch, SetType, Table
-
-CUT_SECONDS = 300
-"""Longer than a TCP that waits for an answer pauses before it tries again: Linux does at most 120 seconds."""
 
 _NEW = ("-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED")
 HOOKS = (

@@ -77,14 +77,14 @@ def test_policies_do_not_wait_for_a_bird_that_hangs(agent: AgentNode, manifests:
 
 def test_routing_does_not_wait_for_a_kernel_that_refuses_policies(agent: AgentNode) -> None:
     agent.start_bird()
-    agent.namespace.run("ipset create birdctl-cut4 hash:net")
-    agent.namespace.run("iptables -w 10 -A INPUT -s 192.0.2.9/32 -m set --match-set birdctl-cut4 src -j ACCEPT")
+    agent.namespace.run("ipset create birdctl-cut4-300 hash:net")
+    agent.namespace.run("iptables -w 10 -A INPUT -s 192.0.2.9/32 -m set --match-set birdctl-cut4-300 src -j ACCEPT")
     agent.start_agent()
     eventually(lambda: domain(agent, "routing").get("converged"))
     eventually(lambda: domain(agent, "policies").get("lastError"))
     assert not agent.status()["converged"]
-    agent.namespace.run("iptables -w 10 -D INPUT -s 192.0.2.9/32 -m set --match-set birdctl-cut4 src -j ACCEPT")
-    agent.namespace.run("ipset destroy birdctl-cut4")
+    agent.namespace.run("iptables -w 10 -D INPUT -s 192.0.2.9/32 -m set --match-set birdctl-cut4-300 src -j ACCEPT")
+    agent.namespace.run("ipset destroy birdctl-cut4-300")
     converged(agent)
     assert is_enforced(agent, POD.addresses[0])
 

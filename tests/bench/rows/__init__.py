@@ -23,5 +23,7 @@ ROWS: tuple[Row, ...] = (
     policies.MEMORY,
     policies.SCALE,
     policies_traffic.CONNECTION,
+    policies_traffic.CONNECTION_IPV6,
     policies_traffic.PACKET,
+    policies_traffic.PACKET_IPV6,
 )

@@ -1,11 +1,11 @@
 # birdctl: see README.md. `make demo` and `make test` need nothing but a Debian 12 or 13 machine and do all their own set-up.
 PYTHON ?= python3
-TIERS ?= unit bird netns interop cluster
+TIERS ?= unit bird netns interop cluster vm
 BIRDCTL_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/birdctl
 export BIRDCTL_CACHE
 
 DEMO_PACKAGES = bird2 curl curl iproute2 iptables iputils-ping python3-venv
-TEST_PACKAGES = $(DEMO_PACKAGES) ca-certificates conntrack debootstrap etcd-server frr gobgpd ipset openssl procps tcpdump user-mode-linux kmod
+TEST_PACKAGES = $(DEMO_PACKAGES) ca-certificates conntrack debootstrap etcd-server frr gcc gobgpd ipset ipvsadm libc6-dev openssl procps tcpdump user-mode-linux kmod
 
 .PHONY: help demo demo-down check test bench golden clean
 help:

@@ -47,7 +47,30 @@ def parse_address(text: str) -> Address:
 
 def parse_prefix(text: str) -> Prefix:
     """The prefix in `text`; a bare address is its host prefix. Raises ValueError, also when host bits are set."""
-    return ipaddress.ip_network(text)
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"{error}{_without_host_bits(text)}") from None
+
+
+def _without_host_bits(text: str) -> str:
+    try:
+        return f"; expected {ipaddress.ip_interface(text).network}"
+    except ValueError:
+        return ""
+
+
+def parse_span(text: str) -> tuple[Prefix, ...]:
+    """The prefixes of `192.0.2.0/26` or of `192.0.2.128-192.0.2.140`. Raises ValueError with a one-line reason."""
+    first, dash, last = text.partition("-")
+    if not dash:
+        return (parse_prefix(text.strip()),)
+    low, high = parse_address(first.strip()), parse_address(last.strip())
+    if low.version != high.version:
+        raise ValueError(f"{text} mixes IPv4 and IPv6")
+    if int(low) > int(high):
+        raise ValueError(f"{text} ends before it begins")
+    return tuple(ipaddress.summarize_address_range(low, high))
 
 
 def host_prefix(address: Address) -> Prefix:

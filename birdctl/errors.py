@@ -2,6 +2,7 @@
 
     BirdctlError
     ├─ InputError        a cluster object or a setting cannot be understood: names object, field and remedy
+    │  └─ NotProgrammed  it is understood, and this node cannot do it
     ├─ UnsafePlan        the plan would remove too much: numbers, and the flag that overrides
     ├─ BackendError      BIRD or the node refused: what was asked and what was answered
     │  ├─ Unavailable    the daemon, socket or API server is not there (yet): worth a retry
@@ -33,6 +34,10 @@ class InputError(BirdctlError):
         self.field = field
         self.problem = problem
         super().__init__(f"{origin}: {field}: {problem}" if field else f"{origin}: {problem}")
+
+
+class NotProgrammed(InputError):
+    """The node cannot do what an object asks of it; `problem` says which node, why, and what it does instead."""
 
 
 class UnsafePlan(BirdctlError):

@@ -65,6 +65,14 @@ def _parse_integer(text: str, low: int, high: int) -> int:
     return int(text)
 
 
+def _parse_port_range(text: str) -> tuple[int, int]:
+    low, _, high = text.replace(":", "-").partition("-")
+    first, last = (_parse_integer(each, 1, 65535) for each in (low, high))
+    if first > last:
+        raise ValueError
+    return first, last
+
+
 def _parse_router_id(text: str) -> str:
     if text in ("", "generate"):
         return text
@@ -136,6 +144,14 @@ def _parse_file(text: str) -> Path | None:
     return Path(text) if text else None
 
 
+def _parse_url(text: str) -> str:
+    scheme, separator, rest = text.partition("://")
+    if text and not (scheme in ("http", "https") and separator and rest.strip("/")):
+        raise ValueError
+    return text.rstrip("/")
+
+
+URL: Kind[str] = Kind(placeholder="URL", expected="a URL as https://10.0.0.1:6443", parse=_parse_url)
 TEXT: Kind[str] = Kind(placeholder="NAME", expected="a name", parse=str)
 FILE: Kind[Path | None] = Kind(
     placeholder="PATH", expected="a path", parse=_parse_file, show=lambda path: "" if path is None else str(path)
@@ -151,6 +167,12 @@ DURATION: Kind[float] = Kind(
 )
 PORT = integer(1, 65535, "PORT")
 OPTIONAL_PORT = integer(0, 65535, "PORT")
+PORT_RANGE: Kind[tuple[int, int]] = Kind(
+    placeholder="FIRST-LAST",
+    expected="a range of ports as 30000-32767",
+    parse=_parse_port_range,
+    show=lambda ends: f"{ends[0]}-{ends[1]}",
+)
 ASN = integer(1, 2**32 - 2, "ASN")
 ROUTER_ID: Kind[str] = Kind(placeholder="ID", expected="an IPv4 address or generate", parse=_parse_router_id)
 LISTEN: Kind[str] = Kind(placeholder="ADDRESS", expected="an address", parse=_parse_listen)

@@ -1,5 +1,5 @@
-"""One pass with the objects as they are now: compile, write, read back; the policies first. A plan that refuses itself
-needs --force.
+"""One pass with the objects as they are now: compile, write, read back; policies first, then services, routing last. A
+plan that refuses itself needs --force.
 
 Exit code 2: done, but objects were left out; the lines on stderr say why.
 """
@@ -26,6 +26,8 @@ def run(args: argparse.Namespace) -> int:
     problems: list[InputError] = []
     if settings.run_firewall:
         problems += _policies(settings, cluster)
+    if settings.run_service_proxy:
+        problems += _services(settings, cluster, force=args.force)
     if settings.run_router:
         problems += _routing(settings, cluster, force=args.force)
     return 2 if problems else 0
@@ -46,6 +48,23 @@ def _policies(settings: Settings, cluster: Cluster) -> Sequence[InputError]:
         raise NotConverged(f"{settings.node}: the kernel refuses policies, and their pods are closed: {refused}")
     if reconciler.plan(prepared).changes:
         raise NotConverged(f"{settings.node}: the kernel's rules are not what was written; somebody else changes them")
+    return plan.problems
+
+
+def _services(settings: Settings, cluster: Cluster, *, force: bool) -> Sequence[InputError]:
+    reconciler = plans.services(settings, cluster)
+    prepared = reconciler.prepare()
+    plan = reconciler.plan(prepared)
+    plans.show_problems(plan.problems)
+    if not force:
+        plan.check()
+    result = reconciler.carry_out(prepared)
+    print(plan.text())
+    if result.refusals:
+        refused = "; ".join(f"{service or 'of no service'}: {problem}" for service, problem in result.refusals)
+        raise NotConverged(f"{settings.node}: the kernel refuses some of it: {refused}")
+    if reconciler.plan(prepared).changes and result.again_at is None:
+        raise NotConverged(f"{settings.node}: the kernel's services are not what was written; somebody changes them")
     return plan.problems
 
 

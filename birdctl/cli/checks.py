@@ -67,6 +67,10 @@ def all_checks(settings: Settings) -> Iterator[Check]:
         from birdctl.cli.firewall_checks import firewall  # noqa: PLC0415 - only who has policies pays for it
 
         yield from firewall(settings)
+    if settings.run_service_proxy:
+        from birdctl.cli.service_checks import services  # noqa: PLC0415 - only who has services pays for it
+
+        yield from services(settings)
     yield from agent(settings)
 
 

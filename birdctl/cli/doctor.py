@@ -13,6 +13,11 @@ from birdctl.settings import Settings
 
 _TONES = {"ok": "good", "warning": "", "error": "bad"}
 
+_SETTINGS = (
+    *("bgp_port", "enable_ipv4", "enable_ipv6", "run_router", "run_firewall", "run_service_proxy"),
+    *("ipvs_scheduler", "excluded_cidrs"),
+)
+
 COLUMNS: tuple[Column[Check], ...] = (
     Column("CHECK", lambda each: each.check),
     Column("RESULT", lambda each: each.result, tone=lambda each: _TONES[each.result]),
@@ -28,9 +33,7 @@ VIEW: View[Check, Check] = View(
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_form(parser)
     parser.add_argument("--no-headers", action="store_true", help="leave the line of column names out")
-    parsers.add_settings(
-        parser, (*parsers.CONNECTION, "bgp_port", "enable_ipv4", "enable_ipv6", "run_router", "run_firewall")
-    )
+    parsers.add_settings(parser, (*parsers.CONNECTION, *_SETTINGS))
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,14 +9,15 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 
+from birdctl import syscalls
 from birdctl.addresses import Family
 from birdctl.cli import checks
 from birdctl.cli.checks import Check, error, ok, sysctl, warning
 from birdctl.errors import BirdctlError
-from birdctl.lab import syscalls
+from birdctl.netfilter.iptables import Mode
+from birdctl.netfilter.iptables_mode import detect
+from birdctl.policies import bridges
 from birdctl.policies.apply import PolicyBackend
-from birdctl.policies.iptables import Mode
-from birdctl.policies.iptables_mode import detect
 from birdctl.policies.trial import trial
 from birdctl.settings import Settings
 
@@ -33,7 +34,7 @@ def firewall(settings: Settings) -> Iterator[Check]:
     yield from iptables()
     yield rules(settings)
     yield conntrack()
-    yield from bridges(settings)
+    yield from bridged(settings)
     yield from services()
 
 
@@ -51,8 +52,13 @@ def iptables() -> Iterator[Check]:
 
 def rules_in(mode: Mode) -> int:
     """Rules in this mode; asking for them makes no table."""
-    lines = (_output(f"{program}-{mode}-save") for program in ("iptables", "ip6tables"))
-    return sum(line.startswith("-A ") for text in lines for line in text.splitlines())
+    return sum(line.startswith("-A ") for line in saved(mode))
+
+
+def saved(mode: Mode) -> list[str]:
+    """The lines of `iptables-save`, of both families."""
+    texts = (_output(f"{program}-{mode}-save") for program in ("iptables", "ip6tables"))
+    return [line for text in texts for line in text.splitlines()]
 
 
 def _output(program: str) -> str:
@@ -113,9 +119,9 @@ def conntrack() -> Check:
     return ok("conntrack", text)
 
 
-def bridges(settings: Settings) -> Iterator[Check]:
+def bridged(settings: Settings) -> Iterator[Check]:
     """Only br_netfilter shows iptables what passes between two pods of one bridge."""
-    found = bridges_with_ports()
+    found = bridges.with_ports()
     if not found:
         return
     for family, enabled in ((Family.IPV4, settings.enable_ipv4), (Family.IPV6, settings.enable_ipv6)):
@@ -124,23 +130,10 @@ def bridges(settings: Settings) -> Iterator[Check]:
 
 
 def bridge(family: Family, names: tuple[str, ...]) -> Check:
-    name = f"net.bridge.bridge-nf-call-{'iptables' if family is Family.IPV4 else 'ip6tables'}"
-    value, check = sysctl(name), f"{family} bridge"
-    if value == "1":
-        return ok(check, f"{name} is 1")
-    text = f"{name} is {value or 'absent'}: no policy between pods on {', '.join(names)}"
-    return error(check, text, f"{'' if value else 'modprobe br_netfilter; '}sysctl -w {name}=1")
-
-
-def bridges_with_ports() -> tuple[str, ...]:
-    """The names of this network namespace's bridges that have ports."""
-    from pyroute2 import IPRoute  # noqa: PLC0415 - netlink, only for who needs it
-
-    with IPRoute() as kernel:
-        links = {link["index"]: link for link in kernel.link("dump")}
-    masters = {link.get("master") for link in links.values()}
-    kinds = {index: (link.get("linkinfo") or {}).get("kind") for index, link in links.items()}
-    return tuple(sorted(links[index].get("ifname") for index in masters if kinds.get(index) == "bridge"))
+    switch, check = bridges.switch(family), f"{family} bridge"
+    if switch.on:
+        return ok(check, f"{switch.name} is 1")
+    return error(check, switch.problem(names), switch.fix)
 
 
 def services() -> Iterator[Check]:

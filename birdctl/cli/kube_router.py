@@ -7,47 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-_PROXY = "belongs to the service proxy, which this version does not have: leave it out"
 _OVERLAY = "belongs to the overlay, which this version does not have: leave it out"
-_POOLS = "belongs to the load balancer address allocator, which this version does not have: leave it out"
 _ADMIN = "BIRD has no gRPC: its control socket is --bird-socket, readers use `birdctl show`"
 
 SWITCHES = {
-    "run-service-proxy": "the service proxy is not in this version: give --run-service-proxy=false and keep kube-proxy",
-    "run-loadbalancer": "the load balancer address allocator is not in this version: give --run-loadbalancer=false",
     "enable-overlay": "tunnels are not in this version: give --enable-overlay=false",
     "enable-cni": "birdctl does not write CNI configuration: give --enable-cni=false and keep a CNI plugin",
     "enable-pod-egress": "birdctl does not masquerade pods: give --enable-pod-egress=false, the CNI plugin does it",
     "auto-mtu": "the CNI plugin sets the pods' MTU: give --auto-mtu=false",
     "disable-source-dest-check": "birdctl does not call AWS: switch the check off at the instances",
     "enable-pprof": "there is no Go profiler: the agent's times are in /metrics",
-    "cleanup-config": "cleaning up is not in this version: stop the agent and BIRD, then remove --runtime-dir",
-    "masquerade-all": _PROXY,
-    "hairpin-mode": _PROXY,
-    "nodeport-bindon-all-ip": _PROXY,
-    "ipvs-graceful-termination": _PROXY,
-    "ipvs-permit-all": _PROXY,
+    "cleanup-config": "cleaning up is a verb: birdctl cleanup",
     "use-nftables-for-netpol": "policies are written through iptables, in nft mode if the host uses it: leave it out",
-    "loadbalancer-default-class": _POOLS,
 }
 """Boolean flags: `=false` is what birdctl does anyway and is accepted, true is refused with this line."""
 
 REFUSED = {
-    "master": "the API server's URL stands in the kubeconfig: --kubeconfig",
     "cache-sync-timeout": "birdctl writes nothing before its first complete sync: `birdctl wait` has a timeout",
     "metrics-path": "it is always /metrics",
     "v": "use --log-level",
-    "ipvs-sync-period": "one period for everything: --resync-period",
-    "routes-sync-period": "one period for everything: --resync-period",
-    "loadbalancer-sync-period": "one period for everything: --resync-period",
+    "routes-sync-period": "it is --resync-period",
     "injected-routes-sync-period": "BIRD itself keeps learned routes in the kernel: leave it out",
-    "ipvs-graceful-period": _PROXY,
-    "excluded-cidrs": _PROXY,
-    "runtime-endpoint": _PROXY,
-    "service-tcp-timeout": _PROXY,
-    "service-tcpfin-timeout": _PROXY,
-    "service-udp-timeout": _PROXY,
-    "service-node-port-range": "policies see where a node port leads, and need no list of them: leave it out",
+    "runtime-endpoint": "pods are found by their network namespaces, no container runtime is asked: leave it out",
     "overlay-type": _OVERLAY,
     "overlay-encap": _OVERLAY,
     "overlay-encap-port": _OVERLAY,

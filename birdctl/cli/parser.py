@@ -15,6 +15,7 @@ from typing import NoReturn
 from birdctl import settings, values
 from birdctl.cli import kube_router
 from birdctl.cli.commands import COMMANDS, Command
+from birdctl.settings.entry import Setting
 
 GLOBAL = ("log_level", "log_format", "runtime_dir", "config")
 CONNECTION = ("node", "kubeconfig", "namespace", "bird_socket", "bird_config")
@@ -62,7 +63,7 @@ def _group(parser: argparse.ArgumentParser, title: str) -> argparse._ArgumentGro
     return next(known, None) or parser.add_argument_group(title)
 
 
-def _add(parser: argparse.ArgumentParser, group: argparse._ArgumentGroup, entry: settings.Setting) -> None:
+def _add(parser: argparse.ArgumentParser, group: argparse._ArgumentGroup, entry: Setting) -> None:
     flags = [f"--{name}" for name in entry.names]
     if entry.kind is values.BOOLEAN and isinstance(parser, Parser):
         parser.booleans.update(flags)
@@ -76,7 +77,7 @@ def _add(parser: argparse.ArgumentParser, group: argparse._ArgumentGroup, entry:
     )
 
 
-def _help(entry: settings.Setting) -> str:
+def _help(entry: Setting) -> str:
     default = f" (default {entry.shown_default})" if entry.shown_default else ""
     return f"{entry.help}{default}".replace("%", "%%")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -54,17 +54,14 @@ class Place:
         if self.netns is None:
             yield
             return
-        from birdctl.lab import syscalls  # noqa: PLC0415 - only a lab pays for it
+        from birdctl import syscalls  # noqa: PLC0415 - only a lab pays for it
 
-        with Path("/proc/thread-self/ns/net").open() as back:
+        with ExitStack() as within:
             try:
-                syscalls.enter(Path("/run/netns") / self.netns, syscalls.CLONE_NEWNET)
+                within.enter_context(syscalls.inside_network(Path("/run/netns") / self.netns))
             except OSError as error:
                 raise Unavailable(f"{self.node} cannot be entered: {error.strerror}") from None
-            try:
-                yield
-            finally:
-                syscalls.enter(Path(f"/proc/self/fd/{back.fileno()}"), syscalls.CLONE_NEWNET)
+            yield
 
     @property
     def has_bird(self) -> bool:

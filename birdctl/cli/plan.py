@@ -1,5 +1,6 @@
 """With `--run-router` what every session will feel and which prefixes come and go, worked out from what BIRD runs now;
-with `--run-firewall` which policies, and which of their chains and sets, the kernel would get or lose.
+with `--run-firewall` which policies, and which of their chains and sets, the kernel would get or lose; with
+`--run-service-proxy` which virtual servers and addresses.
 
 Without --manifests and --kubeconfig, and outside a pod, it is the plan of the agent that runs on this node.
 With --exit-code: 4 when there is something to do.
@@ -11,6 +12,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from birdctl.cli import parser as parsers
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from birdctl.cluster.store import Cluster
     from birdctl.reconcile.policies import PolicyReconciler
     from birdctl.reconcile.reconciler import Reconciler
+    from birdctl.reconcile.services import ServiceReconciler
 
 SOMETHING_TO_DO = 4
 
@@ -34,7 +37,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     forms = _forms(args)
     plan = forms["document"]
-    show_problems([*plan["problems"], *plan.get("policies", {}).get("problems", ())])
+    show_problems(
+        chain(plan["problems"], *(plan.get(part, {}).get("problems", ()) for part in ("policies", "services")))
+    )
     print(forms["text"] if args.output == "text" else document(plan, args.output))
     return SOMETHING_TO_DO if args.exit_code and plan["changes"] else 0
 
@@ -52,6 +57,9 @@ def _forms(args: argparse.Namespace) -> Mapping[str, Any]:
     if settings.run_firewall:
         reconciler = policies(settings, cluster)
         plans.append(reconciler.plan(reconciler.prepare()).forms())
+    if settings.run_service_proxy:
+        proxy = services(settings, cluster)
+        plans.append(proxy.plan(proxy.prepare()).forms())
     return together(plans)
 
 
@@ -74,6 +82,13 @@ def policies(settings: Settings, cluster: Cluster) -> PolicyReconciler:
     from birdctl.reconcile.policies import PolicyReconciler  # noqa: PLC0415 - only a domain in use is paid for
 
     return PolicyReconciler(settings, cluster)
+
+
+def services(settings: Settings, cluster: Cluster) -> ServiceReconciler:
+    """Raises Unavailable when the kernel has no IPVS."""
+    from birdctl.reconcile.services import ServiceReconciler  # noqa: PLC0415 - only a domain in use is paid for
+
+    return ServiceReconciler(settings, cluster)
 
 
 def show_problems(problems: Iterable[object]) -> None:

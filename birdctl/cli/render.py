@@ -11,8 +11,10 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from birdctl.addresses import Family
 from birdctl.cli import parser as parsers
@@ -25,8 +27,11 @@ from birdctl.routing.readback import version as parse_version
 from birdctl.routing.render import render
 from birdctl.settings import Settings
 
+if TYPE_CHECKING:
+    from birdctl.netfilter.model import IpSet, Table
+
 OLDEST = (2, 0, 12)
-FILES = ("bird.conf", "ipset", "iptables", "ip6tables")
+FILES = ("bird.conf", "ipvs", "links", "ipset", "iptables", "ip6tables")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     version = (args.bird_version or installed_version() or OLDEST) if settings.run_router else OLDEST
     problems: list[InputError] = list(cluster.errors.values())
     for node in sorted(cluster.objects(Node)) if args.all_nodes else [settings.node]:
-        files = dict(_files(settings, cluster, node, version, problems))
+        files = _files(settings, cluster, node, version, problems)
         if args.output_dir:
             _write(files, args.output_dir / node)
         elif files or args.file:
@@ -67,30 +72,70 @@ def run(args: argparse.Namespace) -> int:
 
 def _files(
     settings: Settings, cluster: Cluster, node: str, version: tuple[int, ...], problems: list[InputError]
-) -> Iterator[tuple[str, str]]:
+) -> dict[str, str]:
     """Of the domains that are switched on; what is wrong with objects is added to `problems`."""
-    if settings.run_router:
-        compiled = compile_node(settings, cluster, node, version)
-        problems += compiled.problems
-        if compiled.usable:
-            yield "bird.conf", render(compiled.config, settings.bird_templates).text
-    if settings.run_firewall:
-        from birdctl.policies.compile import PolicyCompiler  # noqa: PLC0415 - only who has policies pays for it
-        from birdctl.policies.ipset_text import sets_text  # noqa: PLC0415
-        from birdctl.policies.iptables_text import table_text  # noqa: PLC0415
+    files: dict[str, str] = {}
+    for name, text in chain(
+        _of_routing(settings, cluster, node, version, problems) if settings.run_router else (),
+        _of_policies(settings, cluster, node, problems) if settings.run_firewall else (),
+        _of_services(settings, cluster, node, problems) if settings.run_service_proxy else (),
+    ):
+        files[name] = files.get(name, "") + text
+    return files
 
-        policies = PolicyCompiler(node, settings.policies()).compile(cluster)
-        problems += policies.problems
-        yield "ipset", sets_text(policies.state.sets)
-        for family, table in policies.state.tables.items():
-            yield "iptables" if family is Family.IPV4 else "ip6tables", table_text(table)
+
+def _of_routing(
+    settings: Settings, cluster: Cluster, node: str, version: tuple[int, ...], problems: list[InputError]
+) -> Iterator[tuple[str, str]]:
+    compiled = compile_node(settings, cluster, node, version)
+    problems += compiled.problems
+    if compiled.usable:
+        yield "bird.conf", render(compiled.config, settings.bird_templates).text
+
+
+def _of_policies(
+    settings: Settings, cluster: Cluster, node: str, problems: list[InputError]
+) -> Iterator[tuple[str, str]]:
+    from birdctl.policies.compile import PolicyCompiler  # noqa: PLC0415 - only who has policies pays for it
+
+    policies = PolicyCompiler(node, settings.policies()).compile(cluster)
+    problems += policies.problems
+    yield from _netfilter(policies.state.sets, policies.state.tables.values())
+
+
+def _of_services(
+    settings: Settings, cluster: Cluster, node: str, problems: list[InputError]
+) -> Iterator[tuple[str, str]]:
+    from birdctl.services.compile import ServiceCompiler  # noqa: PLC0415 - only who has services pays for it
+    from birdctl.services.ipvs_text import servers_text  # noqa: PLC0415
+    from birdctl.services.links_text import links_text  # noqa: PLC0415
+    from birdctl.services.rules import RuleCompiler  # noqa: PLC0415
+
+    options = settings.services()
+    services = ServiceCompiler(node, options).compile(cluster)
+    problems += services.problems
+    rules = RuleCompiler(options).compile(services.state)
+    yield "ipvs", servers_text(services.state.virtual_servers)
+    yield "links", links_text(services.state)
+    yield from _netfilter(rules.sets, rules.tables.values())
+
+
+def _netfilter(sets: Mapping[str, IpSet], tables: Iterable[Table]) -> Iterator[tuple[str, str]]:
+    from birdctl.netfilter.ipset_text import sets_text  # noqa: PLC0415 - only who has rules pays for it
+    from birdctl.netfilter.iptables_text import table_text  # noqa: PLC0415
+
+    yield "ipset", sets_text(sets)
+    for table in tables:
+        yield "iptables" if table.family is Family.IPV4 else "ip6tables", table_text(table)
 
 
 def _chosen(files: Mapping[str, str], name: str | None) -> str:
     if name is None:
         return next(iter(files.values()))
     if name not in files:
-        raise InputError("--file", "", f"{name} is not rendered here: see --run-router and --run-firewall")
+        raise InputError(
+            "--file", "", f"{name} is not rendered here: see --run-router, --run-firewall and --run-service-proxy"
+        )
     return files[name]
 
 

@@ -19,6 +19,7 @@ from birdctl.cluster.documents import documents
 from birdctl.cluster.events import Rejected
 from birdctl.cluster.explain import explain, unknown
 from birdctl.cluster.objects import Object
+from birdctl.cluster.remains import remains
 from birdctl.errors import InputError
 
 T = TypeVar("T", bound=Object)
@@ -96,7 +97,12 @@ def _trimmed(item: T) -> T:
         item.metadata.annotations.pop(_LAST_APPLIED, None)
         return item
     metadata = item.metadata
-    needed = objects.ObjectMeta(name=metadata.name, namespace=metadata.namespace, labels=metadata.labels)
+    needed = objects.ObjectMeta(
+        name=metadata.name,
+        namespace=metadata.namespace,
+        labels=metadata.labels,
+        deletion_timestamp=metadata.deletion_timestamp,
+    )
     return replace(item, metadata=needed)
 
 
@@ -111,25 +117,30 @@ def decode_text(text: bytes, origin: str = "") -> tuple[tuple[Object, ...], tupl
     Lists (`kind: List`, `kind: NodeList`) are opened. A document that cannot be read costs only itself.
     """
     found: list[Object] = []
-    rejected: list[Rejected] = []
+    left_out: list[Rejected] = []
     for place, document in documents(text, origin):
         try:
             if isinstance(document, InputError):
                 raise document
             item = decode(document, origin)
         except InputError as error:
-            rejected.append(_rejected(document, place, error))
+            left_out.append(_rejected(document, place, error))
         else:
             found += [item] if item else []
-    return tuple(found), tuple(rejected)
+    return tuple(found), tuple(left_out)
 
 
 def _rejected(document: Any, place: str, error: InputError) -> Rejected:
     if isinstance(document, Mapping):
         type_ = KINDS.get(str(document.get("kind")))
         if type_ and (key := _key(type_, document)):
-            return Rejected(type_, key, error)
+            return rejected(type_, key, document, error)
     return Rejected(Object, place, error)
+
+
+def rejected(type_: type[Object], key: str, document: Mapping[str, Any], error: InputError) -> Rejected:
+    """The object `key` in `document`, which could not be decoded."""
+    return Rejected(type_, key, error, remains(type_, key, _without_nulls(document)))
 
 
 def _recognise(document: Mapping[str, Any], origin: str) -> type[Object] | None:

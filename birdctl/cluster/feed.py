@@ -18,8 +18,8 @@ import msgspec
 from birdctl.cluster.apiclient import JSON, METADATA_ONLY, ApiClient, Watch, path_of
 from birdctl.cluster.bgp import API_VERSION
 from birdctl.cluster.contact import Contact
-from birdctl.cluster.decode import decode_json
-from birdctl.cluster.events import Changed, Deleted, Event, Rejected, Replaced
+from birdctl.cluster.decode import decode_json, rejected
+from birdctl.cluster.events import Changed, Deleted, Event, Rejected, Replaced, replaced
 from birdctl.cluster.objects import Namespace, Object
 from birdctl.errors import ApiRefused, BackendError, InputError, Unavailable
 
@@ -90,7 +90,7 @@ def read_list(
     Raises ApiRefused and Unavailable.
     """
     objects: list[Object] = []
-    errors: dict[str, InputError] = {}
+    left_out: list[Rejected] = []
     query = {**selector, "limit": str(PAGE)}
     while True:
         body = client.request(
@@ -101,9 +101,9 @@ def read_list(
             try:
                 objects.append(decode_json(type_, item))
             except InputError as error:
-                errors[_any.decode(item).metadata.key] = error
+                left_out.append(rejected(type_, _any.decode(item).metadata.key, msgspec.json.decode(item), error))
         if not page.metadata.continue_:
-            return Replaced(type_, tuple(objects), errors), page.metadata.resource_version
+            return replaced(type_, objects, left_out), page.metadata.resource_version
         query["continue"] = page.metadata.continue_
 
 
@@ -293,4 +293,4 @@ class Feed:
         try:
             return Changed(decode_json(self.type, text))
         except InputError as error:
-            return Rejected(self.type, key, error)
+            return rejected(self.type, key, msgspec.json.decode(text), error)

@@ -2,7 +2,8 @@
 
 Read are all `*.yaml`, `*.yml` and `*.json` below it, in every depth, names beginning with a dot left out (editors'
 files, and the `..data` of a mounted ConfigMap, whose visible names are links into it). An object that two texts
-define is an error that names both, and neither of them counts: nothing tells which one was meant.
+define is an error that names both, and neither of them counts: nothing tells which one was meant. While a text cannot
+be read at all, what its file said before still counts, for nothing tells what is gone.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from birdctl.cluster.decode import KINDS, decode_text
-from birdctl.cluster.events import Rejected, Replaced
+from birdctl.cluster.decode import KINDS, decode_text, rejected
+from birdctl.cluster.events import Rejected, Replaced, replaced
 from birdctl.cluster.objects import Object
 from birdctl.cluster.store import Key
 from birdctl.errors import InputError, Unavailable
@@ -26,6 +27,8 @@ SETTLED = 0.01
 """Seconds after its last change that a file counts as written."""
 
 Signature = tuple[int, int, int]
+
+_UNREAD: Signature = (0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class Manifests:
 
     def forget(self) -> None:
         """Read everything afresh next time, whatever the files' times say."""
-        self._files = {}
+        self._files = {name: replace(each, signature=_UNREAD) for name, each in self._files.items()}
 
     def linked_folders(self) -> frozenset[str]:
         """Folders outside of this one that hold files read through links."""
@@ -76,19 +79,34 @@ class Manifests:
         try:
             status = os.stat(path)  # noqa: PTH116 - a Path for each of thousands of files takes longer than the rest
             signature = (status.st_ino, status.st_size, status.st_mtime_ns)
-            if known and (known.signature == signature or self._is_unsettled(status)):
+            if known and known.signature != _UNREAD and (known.signature == signature or self._is_unsettled(status)):
                 return known
-            return File(signature, *decode_text(Path(path).read_bytes(), name))
+            return _completed(File(signature, *decode_text(Path(path).read_bytes(), name)), known)
         except FileNotFoundError:
-            return File((0, 0, 0))
+            return File(_UNREAD)
         except OSError as error:
             problem = InputError(name, "", error.strerror or str(error))
-            return File((0, 0, 0), (), (Rejected(Object, name, problem),))
+            return _completed(File(_UNREAD, (), (Rejected(Object, name, problem),)), known)
 
     def _is_unsettled(self, status: os.stat_result) -> bool:
         just_now = 0 <= time.time_ns() - status.st_mtime_ns < SETTLED * 1e9
         self.unsettled |= just_now
         return just_now
+
+
+def _completed(file: File, before: File | None) -> File:
+    """With what it said before and does not say otherwise now, if a text in it cannot be read."""
+    if before is None or not any(each.type is Object for each in file.rejected):
+        return file
+    told = {(type(each), each.key) for each in file.objects} | {(each.type, each.key) for each in file.rejected}
+    return replace(
+        file,
+        objects=(*file.objects, *(each for each in before.objects if (type(each), each.key) not in told)),
+        rejected=(
+            *file.rejected,
+            *(each for each in before.rejected if each.type is not Object and (each.type, each.key) not in told),
+        ),
+    )
 
 
 def _names(path: Path) -> dict[str, bool]:
@@ -121,28 +139,24 @@ def _walk(path: Path, below: str, *, linked: bool, visited: set[tuple[int, int]]
 
 def _lists(files: dict[str, File]) -> dict[type[Object], Replaced]:
     objects: dict[Key, Object] = {}
-    errors: dict[Key, InputError] = {}
+    left_out: dict[Key, Rejected] = {}
     places: dict[Key, list[str]] = {}
     for name, file in files.items():
         for item in file.objects:
             objects[item.kind, item.key] = item
             places.setdefault((item.kind, item.key), []).append(name)
-        for rejected in file.rejected:
-            errors[rejected.type.__name__, rejected.key] = rejected.error
-            places.setdefault((rejected.type.__name__, rejected.key), []).append(name)
+        for each in file.rejected:
+            left_out[each.type.__name__, each.key] = each
+            places.setdefault((each.type.__name__, each.key), []).append(name)
     for key in [key for key, names in places.items() if len(names) > 1]:
-        errors[key] = _duplicate(key, places[key])
+        left_out[key] = rejected(KINDS.get(key[0], Object), key[1], {}, _duplicate(key, places[key]))
     types: tuple[type[Object], ...] = (*ALL_TYPES, Object)
     kept: dict[str, list[Object]] = {}
     for key, item in objects.items():
-        if key not in errors:
+        if key not in left_out:
             kept.setdefault(key[0], []).append(item)
     return {
-        type_: Replaced(
-            type_,
-            tuple(kept.get(type_.__name__, ())),
-            {key[1]: error for key, error in errors.items() if key[0] == type_.__name__},
-        )
+        type_: replaced(type_, kept.get(type_.__name__, ()), [each for each in left_out.values() if each.type is type_])
         for type_ in types
     }
 

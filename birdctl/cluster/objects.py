@@ -26,6 +26,7 @@ class ObjectMeta(Struct, frozen=True, kw_only=True):
     generation: int = 0
     labels: Labels = {}
     annotations: Labels = {}
+    deletion_timestamp: str = ""
 
 
 class Object(Struct, frozen=True, kw_only=True):
@@ -145,6 +146,7 @@ class Container(Struct, frozen=True, kw_only=True):
 class PodSpec(Struct, frozen=True, kw_only=True):
     node_name: str = ""
     host_network: bool = False
+    termination_grace_period_seconds: int = 30
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
 
@@ -180,6 +182,14 @@ class ServicePort(Struct, frozen=True, kw_only=True):
     node_port: int = 0
 
 
+class ClientIPConfig(Struct, frozen=True, kw_only=True):
+    timeout_seconds: int = 10800
+
+
+class SessionAffinityConfig(Struct, frozen=True, kw_only=True, rename={"client_ip": "clientIP"}, omit_defaults=True):
+    client_ip: ClientIPConfig = ClientIPConfig()
+
+
 class ServiceSpec(
     Struct,
     frozen=True,
@@ -189,9 +199,16 @@ class ServiceSpec(
         "cluster_ips": "clusterIPs",
         "external_ips": "externalIPs",
         "external_traffic_policy": "externalTrafficPolicy",
+        "health_check_node_port": "healthCheckNodePort",
         "internal_traffic_policy": "internalTrafficPolicy",
+        "ip_families": "ipFamilies",
+        "ip_family_policy": "ipFamilyPolicy",
         "load_balancer_class": "loadBalancerClass",
+        "load_balancer_ip": "loadBalancerIP",
         "publish_not_ready_addresses": "publishNotReadyAddresses",
+        "session_affinity": "sessionAffinity",
+        "session_affinity_config": "sessionAffinityConfig",
+        "traffic_distribution": "trafficDistribution",
     },
     omit_defaults=True,
 ):
@@ -202,8 +219,15 @@ class ServiceSpec(
     ports: tuple[ServicePort, ...] = ()
     external_traffic_policy: str = "Cluster"
     internal_traffic_policy: str = "Cluster"
+    ip_families: tuple[str, ...] = ()
+    ip_family_policy: str = ""
     load_balancer_class: str = ""
+    load_balancer_ip: str = ""
     publish_not_ready_addresses: bool = False
+    session_affinity: str = "None"
+    session_affinity_config: SessionAffinityConfig = SessionAffinityConfig()
+    health_check_node_port: int = 0
+    traffic_distribution: str = ""
 
 
 class LoadBalancerIngress(Struct, frozen=True, kw_only=True, rename={"ip_mode": "ipMode"}, omit_defaults=True):
@@ -239,11 +263,41 @@ class EndpointConditions(Struct, frozen=True, kw_only=True):
     def is_ready(self) -> bool:
         return self.ready is None or self.ready
 
+    @property
+    def is_serving(self) -> bool:
+        return self.is_ready if self.serving is None else self.serving
+
+    @property
+    def is_terminating(self) -> bool:
+        return bool(self.terminating)
+
+
+class Hint(Struct, frozen=True, kw_only=True):
+    """A node or a zone that an endpoint is meant for."""
+
+    name: str
+
+
+class EndpointHints(Struct, frozen=True, kw_only=True):
+    for_zones: tuple[Hint, ...] = ()
+    for_nodes: tuple[Hint, ...] = ()
+
+
+class ObjectReference(Struct, frozen=True, kw_only=True):
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+
 
 class Endpoint(Struct, frozen=True, kw_only=True):
+    """`target_ref` is the Pod behind it, if there is one."""
+
     addresses: tuple[str, ...] = ()
     conditions: EndpointConditions = EndpointConditions()
     node_name: str = ""
+    zone: str = ""
+    hints: EndpointHints = EndpointHints()
+    target_ref: ObjectReference | None = None
 
 
 class EndpointPort(Struct, frozen=True, kw_only=True):

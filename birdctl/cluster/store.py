@@ -43,7 +43,9 @@ class Cluster:
 
     @property
     def errors(self) -> Mapping[Key, InputError]:
-        """Of the objects left out, by (kind, key); texts without a recognisable object are ("Object", place)."""
+        """Of the objects left out, by (kind, key), though something may remain of them in their place; texts without a
+        recognisable object are ("Object", place).
+        """
         return MappingProxyType(self._errors)
 
     def synced(self, types: Collection[type[Object]]) -> bool:
@@ -76,8 +78,8 @@ class Cluster:
                 self._put(item)
             case Deleted(type=type_, key=key):
                 self._forget(type_, key)
-            case Rejected(type=type_, key=key, error=error):
-                self._reject(type_, key, error)
+            case Rejected(type=type_, key=key, error=error, remains=remains):
+                self._reject(type_, key, error, remains)
 
     def _replace(self, event: Replaced) -> None:
         known = self._objects.setdefault(event.type, {})
@@ -88,7 +90,7 @@ class Cluster:
         for item in event.objects:
             self._put(item)
         for key, error in event.errors.items():
-            self._reject(event.type, key, error)
+            self._reject(event.type, key, error, event.remains.get(key))
 
     def _put(self, item: Object) -> None:
         key = (item.kind, item.key)
@@ -107,12 +109,15 @@ class Cluster:
         if before is not None or was_rejected:
             self._dirty.add((type_.__name__, key))
 
-    def _reject(self, type_: type[Object], key: str, error: InputError) -> None:
-        before = self._objects.setdefault(type_, {}).pop(key, None)
+    def _reject(self, type_: type[Object], key: str, error: InputError, remains: Object | None) -> None:
+        known = self._objects.setdefault(type_, {})
+        before = known.pop(key, None)
+        if remains is not None:
+            known[key] = remains
         reported = self._errors.get((type_.__name__, key))
         self._errors[type_.__name__, key] = error
-        self._index(before, None)
-        if before is not None or str(reported) != str(error):
+        self._index(before, remains)
+        if before != remains or str(reported) != str(error):
             self._dirty.add((type_.__name__, key))
 
     def _index(self, before: Object | None, after: Object | None) -> None:

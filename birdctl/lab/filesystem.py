@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import birdctl
-from birdctl.lab import syscalls
+from birdctl import syscalls
 from birdctl.lab.topology import Bind
 
 _MACHINE = Path("/.machine")  # where the machine's root stands while the node's is built

@@ -16,8 +16,9 @@ from typing import NoReturn
 
 from pyroute2 import netns
 
+from birdctl import syscalls
 from birdctl.errors import BackendError, Unavailable
-from birdctl.lab import filesystem, syscalls
+from birdctl.lab import filesystem
 from birdctl.lab.record import LabNode, holder, is_in, processes
 from birdctl.lab.topology import Node
 

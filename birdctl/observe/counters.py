@@ -35,9 +35,14 @@ class Passes:
 
 @dataclass(slots=True)
 class Counters:
-    """`flaps` by external peer."""
+    """`flaps` by external peer; `programming_seconds` from an endpoint's change, as its controller wrote it down, until
+    it was programmed.
+    """
 
     routing: Passes = field(default_factory=Passes)
     policies: Passes = field(default_factory=Passes)
+    services: Passes = field(default_factory=Passes)
+    loadbalancer: Passes = field(default_factory=Passes)
+    programming_seconds: Histogram = field(default_factory=Histogram)
     commit_seconds: Histogram = field(default_factory=Histogram)
     flaps: Counter[str] = field(default_factory=Counter)

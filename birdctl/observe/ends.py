@@ -10,6 +10,7 @@ from birdctl.addresses import Address, parse_address, parse_prefix
 from birdctl.cluster.objects import Node, Pod
 from birdctl.cluster.store import Cluster
 from birdctl.errors import InputError
+from birdctl.policies import semantics
 
 T = TypeVar("T")
 
@@ -66,9 +67,8 @@ def _pod_end(cluster: Cluster, pod: Pod, text: str, origin: str) -> End:
 
 def _address_end(cluster: Cluster, address: Address) -> End:
     """Whoever has the address; one of a node's pod CIDRs belongs there, even if no pod is known."""
-    for pod in cluster.objects(Pod).values():
-        if not pod.spec.host_network and address in _pod_addresses(pod):
-            return End(text=f"{address} ({pod.key})", addresses=(address,), node=pod.spec.node_name)
+    if pod := semantics.pod_at(cluster, address):
+        return End(text=f"{address} ({pod.key})", addresses=(address,), node=pod.spec.node_name)
     for node in cluster.objects(Node).values():
         if address in _node_end(node, "").addresses:
             return End(text=f"{address} (node:{node.name})", addresses=(address,), node=node.name, is_node=True)
@@ -117,5 +117,5 @@ def port(cluster: Cluster, text: str, destination: str) -> tuple[int, str]:
 
 def _named(pod: Pod | None, name: str, protocol: str) -> int:
     """0 for none."""
-    ports = (each for container in pod.spec.containers for each in container.ports) if pod else ()
+    ports = (each for container in pod.spec.running_containers for each in container.ports) if pod else ()
     return next((each.container_port for each in ports if (each.name, each.protocol) == (name, protocol)), 0)

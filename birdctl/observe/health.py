@@ -34,7 +34,7 @@ def _unready(state: State, progress: Progress) -> str:
         if not progress.enough_sessions:
             return f"{progress.sight.carrying} of {progress.configured} sessions carry their routes"
         return ""
-    return "" if progress.healthy else progress.trouble or "policies are missing from the kernel"
+    return "" if progress.healthy else progress.trouble or "the kernel lacks something that it refuses"
 
 
 CHECKS: Mapping[str, Callable[[State], str]] = {"livez": livez, "healthz": healthz, "readyz": readyz}

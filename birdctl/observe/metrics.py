@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from birdctl.observe.bfd import word
 from birdctl.observe.counters import SECONDS, Counters, Histogram, Passes
 from birdctl.observe.sight import Sight
-from birdctl.observe.state import Observed, Policies, Routing
+from birdctl.observe.state import Addresses, Observed, Policies, Routing, Services
 
 Read = Callable[[], Observed]
 Sample = tuple[str, tuple[str, ...], float | Histogram]
@@ -81,6 +81,34 @@ DEFINITIONS = (
         "counter",
     ),
     Definition("birdctl_policy_bytes_total", "their bytes", ("policy", "direction", "effect"), "counter"),
+    Definition(
+        "birdctl_service_passes_total", "service passes: changed, unchanged, refused, failed", ("result",), "counter"
+    ),
+    Definition("birdctl_service_pass_seconds", "duration of a service pass that went through", kind="histogram"),
+    Definition(
+        "birdctl_service_reaction_seconds", "from an object's change to its effect in the kernel", kind="histogram"
+    ),
+    Definition(
+        "birdctl_network_programming_duration_seconds",
+        "from an endpoint's change, as its EndpointSlice has it, to its effect in the kernel",
+        kind="histogram",
+    ),
+    Definition("birdctl_services_unprogrammed", "virtual servers and addresses that the kernel refuses"),
+    Definition("birdctl_services_leaving", "virtual servers that wait for BGP to withdraw their address"),
+    Definition("birdctl_virtual_servers", "virtual servers of birdctl in IPVS"),
+    Definition(
+        "birdctl_loadbalancer_passes_total",
+        "passes over load balancer addresses: changed, unchanged, refused, failed",
+        ("result",),
+        "counter",
+    ),
+    Definition("birdctl_loadbalancer_pass_seconds", "duration of such a pass that went through", kind="histogram"),
+    Definition(
+        "birdctl_loadbalancer_reaction_seconds", "from an object's change to all addresses written", kind="histogram"
+    ),
+    Definition("birdctl_loadbalancer_leader", "whether this agent gives load balancer addresses"),
+    Definition("birdctl_loadbalancer_addresses", "addresses of a pool; told by the leader", ("pool", "family")),
+    Definition("birdctl_loadbalancer_addresses_assigned", "those that Services have", ("pool", "family")),
     Definition("birdctl_policies_unprogrammed", "policies that are not in the kernel; their pods are closed"),
     Definition("birdctl_policy_chains", "iptables chains of birdctl, both families"),
     Definition("birdctl_policy_rules", "iptables rules of birdctl, both families"),
@@ -131,12 +159,34 @@ def samples(observed: Observed, counters: Counters) -> Iterator[Sample]:
         yield "birdctl_last_success_timestamp_seconds", (), state.last_sync
     if state.routing:
         yield from _of_routing(state.routing, observed.sight, counters)
+    if state.services:
+        yield from _of_services(state.services, counters)
+    if state.addresses:
+        yield from _of_addresses(state.addresses, counters)
     if state.policies:
         yield from _of_policies(state.policies, counters)
         for each in observed.policies:
             labels = (each.policy, each.direction.value, each.effect.value)
             yield "birdctl_policy_packets_total", labels, each.packets
             yield "birdctl_policy_bytes_total", labels, each.bytes
+
+
+def _of_services(services: Services, counters: Counters) -> Iterator[Sample]:
+    yield from _of_passes("birdctl_service", counters.services)
+    yield "birdctl_network_programming_duration_seconds", (), counters.programming_seconds
+    yield "birdctl_services_unprogrammed", (), len(services.unprogrammed)
+    yield "birdctl_services_leaving", (), services.leaving
+    if services.desired:
+        yield "birdctl_virtual_servers", (), len(services.desired.virtual_servers)
+
+
+def _of_addresses(addresses: Addresses, counters: Counters) -> Iterator[Sample]:
+    yield from _of_passes("birdctl_loadbalancer", counters.loadbalancer)
+    yield "birdctl_loadbalancer_leader", (), addresses.leads
+    for pool, families in addresses.usage.items():
+        for family, usage in families.items():
+            yield "birdctl_loadbalancer_addresses", (pool, family.label), usage.total
+            yield "birdctl_loadbalancer_addresses_assigned", (pool, family.label), usage.assigned
 
 
 def _of_routing(routing: Routing, sight: Sight | None, counters: Counters) -> Iterator[Sample]:

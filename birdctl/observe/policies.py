@@ -13,12 +13,13 @@ from typing import Any, cast
 import msgspec
 
 from birdctl.errors import BackendError
+from birdctl.netfilter import iptables_text
+from birdctl.netfilter.iptables_text import Saved
+from birdctl.netfilter.model import Effect, Owner
 from birdctl.observe.state import State
 from birdctl.observe.views import Policy, PolicyType, RuleCounts, View
-from birdctl.policies import iptables_text
 from birdctl.policies.compile import ProgrammedPolicy
-from birdctl.policies.iptables_text import Saved
-from birdctl.policies.model import CHAIN_PREFIX, Direction, Effect, PolicyState
+from birdctl.policies.model import CHAIN_PREFIX, Direction, PolicyState
 
 _CHAINS = {f"{CHAIN_PREFIX}IN": Direction.INGRESS, f"{CHAIN_PREFIX}EG": Direction.EGRESS}
 """What the chains of each direction begin with."""
@@ -132,7 +133,7 @@ def counted(tables: Iterable[Saved]) -> Iterator[RuleCount]:
 
 
 def _digest(line: str) -> str:
-    return line.partition(f'"{iptables_text.MARK}')[2].partition(" ")[0]
+    return line.partition(f'"{Owner.POLICIES.mark}')[2].partition(" ")[0]
 
 
 def _direction(chain: str) -> Direction | None:

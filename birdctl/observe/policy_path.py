@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from birdctl.addresses import Address, family
 from birdctl.cluster.objects import Node
 from birdctl.cluster.store import Cluster
+from birdctl.errors import UnknownRule
+from birdctl.netfilter import iptables_text
+from birdctl.netfilter.model import Owner, Rule, Table
 from birdctl.observe.ends import End, end
 from birdctl.observe.explain import Step
 from birdctl.observe.views import View
-from birdctl.policies import iptables_text
-from birdctl.policies.model import Direction, PolicyState, Rule
+from birdctl.policies.compile.table import HOOKS
+from birdctl.policies.model import Direction, PolicyState
 from birdctl.policies.packet import Packet
 from birdctl.policies.semantics import Judgement, judge
 from birdctl.policies.simulate import Hit, Hook, Verdict, verdict
@@ -138,15 +141,24 @@ def _sighting(
     ends = dict(question.ends())
     if refused is Direction.EGRESS and ends[Direction.EGRESS].node != node:
         return _Sighting(steps=(Step(subject=subject, text="it never gets here"),))
-    found = _simulated(question, cluster, node, state)
+    try:
+        found = _simulated(question, cluster, node, state)
+    except UnknownRule as error:
+        return _Sighting(
+            steps=(Step(subject=subject, holds=False, text=f"not what birdctl wrote: {error}"),), agrees=False
+        )
     allowed = refused is None or ends[refused].node != node
     steps = [Step(subject=subject, text=_told(hit)) for hit in found.path if hit.rule.policies]
     last = found.path[-1] if found.path else None
     steps.append(Step(subject=subject, holds=found.allowed, text=_decision(found, last)))
+    if passed := _passed_over(state.tables.get(family(question.packet.source))):
+        steps.append(
+            Step(subject=subject, holds=False, text=f"DISAGREE: birdctl's are not the first rules of {passed}")
+        )
     if found.allowed is not allowed:
         says = "allow" if allowed else "refuse"
         steps.append(Step(subject=subject, holds=False, text=f"DISAGREE with the objects, which {says} it here"))
-    return _Sighting(steps=tuple(steps), agrees=found.allowed is allowed)
+    return _Sighting(steps=tuple(steps), agrees=found.allowed is allowed and not passed)
 
 
 def _simulated(question: Question, cluster: Cluster, node: str, state: PolicyState) -> Verdict:
@@ -160,6 +172,13 @@ def _simulated(question: Question, cluster: Cluster, node: str, state: PolicySta
     return verdict(state, which, hook, question.packet, local=_own(cluster, node))
 
 
+def _passed_over(table: Table | None) -> str:
+    """The kernel's chains whose packets do not come to our rules first, though there are some."""
+    if table is None or not table.chains:
+        return ""
+    return " and ".join(sorted({hook for hook, _ in HOOKS} - {hook for hook, _ in table.hooks}))
+
+
 def _own(cluster: Cluster, name: str) -> Sequence[Address]:
     return end(cluster, f"node:{name}", name).addresses if cluster.get(Node, name) else ()
 
@@ -171,7 +190,7 @@ def _told(hit: Hit) -> str:
 
 def _conditions(rule: Rule) -> str:
     """As iptables writes them."""
-    return f" {iptables_text.rule(rule)}".partition(" -m comment ")[0].strip() or "everything"
+    return f" {iptables_text.rule(rule, Owner.POLICIES)}".partition(" -m comment ")[0].strip() or "everything"
 
 
 def _decision(found: Verdict, last: Hit | None) -> str:

@@ -19,7 +19,7 @@ from birdctl.cluster.apiclient import MERGE_PATCH, ApiClient, path_of
 from birdctl.cluster.bgp import API_VERSION
 from birdctl.cluster.decode import KINDS
 from birdctl.cluster.objects import Object
-from birdctl.errors import ApiRefused, InputError
+from birdctl.errors import ApiRefused, InputError, NotProgrammed
 from birdctl.observe.state import time_of_day
 
 CONDITION = "Accepted"
@@ -52,19 +52,17 @@ class ProblemReporter:
 
     def report(self, problems: Collection[InputError]) -> None:
         """Says what is new, and takes back what is gone. Raises Unavailable, ApiRefused; then call it again."""
-        found: dict[Reference, list[str]] = {}
+        found: dict[Reference, list[InputError]] = {}
         for problem in problems:
             if at := reference(problem):
-                found.setdefault(at, []).append(
-                    f"{problem.field}: {problem.problem}" if problem.field else problem.problem
-                )
-        texts = {at: "; ".join(sorted(each)) for at, each in found.items()}
+                found.setdefault(at, []).append(problem)
+        texts = {at: "; ".join(sorted(map(_text, each))) for at, each in found.items()}
         if self._reported is None:
             self._reported = self._said_before()
         for at in texts.keys() | self._reported.keys():
             text = texts.get(at)
             if text != self._reported.get(at):
-                self._say(at, text)
+                self._say(at, text, _reason(found.get(at, ())))
                 self._reported.pop(at, None)
                 self._reported |= {at: text} if text else {}
 
@@ -78,12 +76,12 @@ class ProblemReporter:
                     found[Reference(type_, "", item["metadata"]["name"])] = said.removeprefix(f"{self._node}: ")
         return found
 
-    def _say(self, at: Reference, text: str | None) -> None:
+    def _say(self, at: Reference, text: str | None, reason: str) -> None:
         for item in self._list(at.type, at.namespace, {"fieldSelector": f"metadata.name={at.name}"}):
             if at.type.api_version == API_VERSION:
                 self._set_condition(at, item, text)
             if text is not None:
-                self._create_event(at, item, text)
+                self._create_event(at, item, text, reason)
 
     def _list(self, type_: type[Object], namespace: str, query: dict[str, str]) -> list[dict[str, Any]]:
         """The objects as they are; an agent may list but not get."""
@@ -108,7 +106,7 @@ class ProblemReporter:
         path = path_of(at.type, at.name, subresource="status")
         self._client.request("PATCH", path, {"status": {"conditions": [condition]}}, MERGE_PATCH)
 
-    def _create_event(self, at: Reference, item: dict[str, Any], text: str) -> None:
+    def _create_event(self, at: Reference, item: dict[str, Any], text: str, reason: str) -> None:
         metadata, now = item["metadata"], time_of_day(time.time())
         digest = hashlib.sha256(f"{metadata.get('uid')} {text}".encode()).hexdigest()[:16]
         namespace = at.namespace or "default"
@@ -125,7 +123,7 @@ class ProblemReporter:
                 "resourceVersion": metadata.get("resourceVersion"),
             },
             "type": "Warning",
-            "reason": "Invalid",
+            "reason": reason,
             "message": text,
             "source": {"component": "birdctl", "host": self._node},
             "reportingComponent": "birdctl.io/agent",
@@ -139,6 +137,15 @@ class ProblemReporter:
         except ApiRefused as error:
             if error.status != HTTPStatus.CONFLICT:  # another node has said so
                 raise
+
+
+def _text(problem: InputError) -> str:
+    return f"{problem.field}: {problem.problem}" if problem.field else problem.problem
+
+
+def _reason(problems: Collection[InputError]) -> str:
+    """Of an Event: the object is wrong, or else the node that cannot do what it says."""
+    return "NotProgrammed" if all(isinstance(each, NotProgrammed) for each in problems) else "Invalid"
 
 
 def _condition(item: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Of each domain:
 
 converged   everything the source said is compiled, and what was read back from the node is the result
 healthy     routing: BIRD answers, is not recovering from a restart, and enough sessions carry all their routes
-            policies: none is missing from the kernel
+            policies, services: none is missing from the kernel
 ready       healthy, and the first complete sync was read back
 alive       the domain's loop turned lately
 
@@ -14,7 +14,7 @@ The node is what all of its domains are.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +25,13 @@ from birdctl.observe.sight import Sight
 from birdctl.routing.inventory import Inventory
 
 if TYPE_CHECKING:
+    from birdctl.addresses import Family
+    from birdctl.allocation.allocate import Usage
     from birdctl.policies.compile import ProgrammedPolicy
     from birdctl.policies.counters import Counter
     from birdctl.policies.model import PolicyState
+    from birdctl.services.compile import ServicePart
+    from birdctl.services.model import ServiceState
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +133,33 @@ class Policies(Progress, frozen=True, kw_only=True):
         return not self.error and not self.unprogrammed
 
 
+class Services(Progress, frozen=True, kw_only=True):
+    """`desired` is what the last pass made of the kernel, `parts` what each service became in it; `unprogrammed` are
+    those of which the kernel refuses something. `leaving`: virtual servers that stay until routing has withdrawn them.
+    """
+
+    desired: ServiceState | None = None
+    parts: Mapping[str, ServicePart] = {}
+    unprogrammed: tuple[InputError, ...] = ()
+    leaving: int = 0
+
+    @property
+    def converged(self) -> bool:
+        return super().converged and not self.leaving
+
+    @property
+    def healthy(self) -> bool:
+        return not self.error and not self.unprogrammed
+
+
+class Addresses(Progress, frozen=True, kw_only=True):
+    """Of the load balancer: who leads, and what the pools' usage is if that is this agent."""
+
+    leads: bool = False
+    holder: str = ""
+    usage: Mapping[str, Mapping[Family, Usage]] = {}
+
+
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """The agent; a domain that is switched off is None."""
 
@@ -137,11 +168,18 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     source_error: str = ""
     routing: Routing | None = None
     policies: Policies | None = None
+    services: Services | None = None
+    addresses: Addresses | None = None
 
     @property
     def domains(self) -> dict[str, Progress]:
         """Those that are switched on."""
-        found = {"routing": self.routing, "policies": self.policies}
+        found = {
+            "routing": self.routing,
+            "policies": self.policies,
+            "services": self.services,
+            "loadbalancer": self.addresses,
+        }
         return {name: progress for name, progress in found.items() if progress is not None}
 
     @property
@@ -195,6 +233,8 @@ def _problems(state: State) -> Iterator[InputError]:
         yield from each.problems
     if state.policies:
         yield from state.policies.unprogrammed
+    if state.services:
+        yield from state.services.unprogrammed
 
 
 def document(state: State) -> dict[str, Any]:

@@ -10,21 +10,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 from birdctl.addresses import Address, Family
 from birdctl.errors import BackendError, Unavailable
-from birdctl.policies import cutting, iptables_text
-from birdctl.policies.closing import Refused, close
-from birdctl.policies.conntrack import Conntrack
-from birdctl.policies.counters import Counter, Counters
-from birdctl.policies.ipset import IpsetBackend
-from birdctl.policies.iptables import IptablesBackend, Mode
-from birdctl.policies.iptables_change import TableChange, recognised, rehook, since
-from birdctl.policies.iptables_mode import detect
-from birdctl.policies.iptables_text import Saved
-from birdctl.policies.model import PolicyState, Table
-from birdctl.policies.transition import set_changes, stages, touched
+from birdctl.netfilter import iptables_text
+from birdctl.netfilter.conntrack import Conntrack
+from birdctl.netfilter.ipset import IpsetBackend
+from birdctl.netfilter.ipset_change import set_changes
+from birdctl.netfilter.iptables import IptablesBackend, Mode
+from birdctl.netfilter.iptables_change import TableChange, recognised, rehook, since
+from birdctl.netfilter.iptables_mode import detect
+from birdctl.netfilter.iptables_text import Saved
+from birdctl.netfilter.model import Owner, Table
+from birdctl.policies import cutting
+from birdctl.policies.closing import Closed, Refused, close
+from birdctl.policies.counters import Counter, Counters, counts
+from birdctl.policies.model import PolicyState
+from birdctl.policies.transition import stages, touched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +60,8 @@ class PolicyBackend:
     """
 
     def __init__(self, mode: Mode | None = None) -> None:
-        self._iptables = IptablesBackend(mode or detect())
-        self._ipset = IpsetBackend()
+        self._iptables = IptablesBackend(mode or detect(), Owner.POLICIES)
+        self._ipset = IpsetBackend(Owner.POLICIES)
         self._conntrack = Conntrack()
         self._counters = Counters()
         self._known: PolicyState | None = None
@@ -74,7 +78,7 @@ class PolicyBackend:
 
     def read(self) -> PolicyState:
         """What of ours is in the kernel, whoever wrote it."""
-        saved = {family: self._iptables.read(family) for family in Family}
+        saved = {family: self._iptables.read(family)["filter"] for family in Family}
         tables = {family: iptables_text.table(each) for family, each in saved.items()}
         return PolicyState(tables=tables, sets=self._ipset.read())
 
@@ -88,10 +92,10 @@ class PolicyBackend:
             self._refused = Refused()
             self._known = None
         known = self._known
-        closed = close(desired, self._refused)
-        while newly := self._advance(closed.state, gone):
-            self._refused |= newly
-            closed = close(desired, self._refused)
+        closed = self._bring_about(desired, gone)
+        if known is None and self._refused.sets:
+            self._refused = replace(self._refused, sets={})  # our former rules held them, and are gone
+            closed = self._bring_about(desired, gone)
         self._leave_other_mode()
         return ApplyResult(
             seconds=time.perf_counter() - started,
@@ -111,7 +115,16 @@ class PolicyBackend:
     def counters(self) -> tuple[Counter, ...]:
         """What passed the rules of the applied policies since this backend began; it never goes down."""
         tables = self._known.tables.values() if self._known else ()
-        return self._counters.update(reading for table in tables for reading in self._iptables.counts(table))
+        self._counters.add([reading for table in tables for reading in self._iptables.counts(table)])
+        return self._counters.totals()
+
+    def _bring_about(self, desired: PolicyState, gone: Collection[Address]) -> Closed:
+        """The desired state, closed where the kernel refuses a part of it."""
+        closed = close(desired, self._refused)
+        while newly := self._advance(closed.state, gone):
+            self._refused |= newly
+            closed = close(desired, self._refused)
+        return closed
 
     def _advance(self, target: PolicyState, gone: Collection[Address]) -> Refused:
         """To `target`, or to the first step that the kernel refuses something of: then that is returned."""
@@ -136,7 +149,7 @@ class PolicyBackend:
     def _saved(self, family: Family, *, needed: bool) -> Saved | None:
         """The table; None when it cannot be read and need not be: a node without IPv6."""
         try:
-            return self._iptables.read(family)
+            return self._iptables.read(family)["filter"]
         except BackendError:
             if needed:
                 raise
@@ -149,25 +162,34 @@ class PolicyBackend:
             return Refused(sets=refused)
         for family, known in seen.state.tables.items():
             change = since(known, target.tables.get(family, _empty(family)), seen.hooks.get(family))
-            if change and (rules := self._write_table(family, change)):
+            if change and (rules := self._write_table(known, change)):
                 return rules
         refused = self._ipset.delete(changes.going)
         self._ipset.destroy(changes.destroy)
         return Refused(sets=refused)
 
-    def _write_table(self, family: Family, change: TableChange) -> Refused:
+    def _write_table(self, known: Table, change: TableChange) -> Refused:
         """Raises what iptables answered when no rule of its own is to blame."""
+        ending = {each.name for each in change.fill}.union(change.remove)
+        self._count(known, ending)
         try:
-            self._iptables.write(family, change)
+            self._iptables.write(known.family, change)
         except Unavailable:
             raise
         except BackendError:
             rules = dict.fromkeys(rule for chain in change.fill for rule in chain.rules)
-            refused = self._iptables.refused(family, tuple(rules))
+            refused = self._iptables.refused(known.family, tuple(rules))
             if not refused:
                 raise
             return Refused(rules=refused)
+        self._counters.forget(known.family, ending)
         return Refused()
+
+    def _count(self, known: Table, ending: Collection[str]) -> None:
+        """What cannot be read is lost."""
+        names = [name for name in ending if name in known.chains and counts(known.chains[name])]
+        with suppress(BackendError):
+            self._counters.add(self._iptables.counts_of(known, names))
 
     def _leave_other_mode(self) -> None:
         """Once: rules of ours in the mode that the host used before would still be enforced."""
@@ -178,4 +200,4 @@ class PolicyBackend:
 
 
 def _empty(family: Family) -> Table:
-    return Table(family=family, hooks=(), chains={})
+    return Table(owner=Owner.POLICIES, family=family, hooks=(), chains={})

@@ -1,7 +1,8 @@
 """What is programmed when the kernel refuses a part of the desired state: that part closed, the rest untouched. Pure.
 
 A rule that allows is left out. One that denies or passes on becomes a denial of everything for its pods, as nothing
-after it may then decide. A pod whose own rules cannot be reached falls to the denial at the end of its block.
+after it may then decide; a REJECT becomes a DROP. A pod whose own rules cannot be reached falls to the denial at the
+end of its block.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from birdctl.errors import Unavailable
+from birdctl.netfilter.model import Chain, Effect, Rule, Table
 from birdctl.policies.compile.matches import POD_SIDE
 from birdctl.policies.compile.names import direction_of, refusing_chain, rest_chain
-from birdctl.policies.model import Chain, Direction, Effect, PolicyState, Rule, Table
+from birdctl.policies.model import Direction, PolicyState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,27 +62,37 @@ def _table(table: Table, refused: Refused, reasons: dict[str, str]) -> Table:
     for name, chain in table.chains.items():
         faults = {rule: reason for rule in chain.rules if (reason := refused.reason(rule))}
         for rule, reason in faults.items():
-            if name in entries or rule == chain.rules[-1] or _opens(rule, name):
+            if _is_vital(rule, chain, entries):
                 raise Unavailable(f"the kernel cannot do what every policy needs ({rule.target}): {reason}")
             reasons |= dict.fromkeys(_concerned(rule, table), reason)
         chains[name] = _chain(chain, faults) if faults else chain
     return replace(table, chains=chains)
 
 
+def _is_vital(rule: Rule, chain: Chain, entries: Collection[str]) -> bool:
+    """Whether refusals or open pods depend on it: it ends a chain, leads from a hook to others, or opens pods."""
+    if rule.target == "REJECT":
+        return False
+    ends = rule == chain.rules[-1] and rule.effect is None
+    return ends or (chain.name in entries and rule.target != "DROP") or _opens(rule, chain.name)
+
+
 def _opens(rule: Rule, chain: str) -> bool:
     """Whether it tells pods that nothing restricts from others."""
-    return chain == rest_chain(direction_of(chain)) and rule.target == "RETURN"
+    return rule.target == "RETURN" and chain in map(rest_chain, Direction)
 
 
 def _chain(chain: Chain, faults: Collection[Rule]) -> Chain:
-    direction = direction_of(chain.name)
-    rules = (rule for each in chain.rules for rule in (_instead(each, direction) if each in faults else (each,)))
+    rules = (rule for each in chain.rules for rule in (_instead(each, chain.name) if each in faults else (each,)))
     return replace(chain, rules=tuple(rules))
 
 
-def _instead(rule: Rule, direction: Direction) -> Iterator[Rule]:
-    """What stands for a refused rule: nothing, or a denial for its pods."""
-    if rule.effect in (Effect.DENY, Effect.PASS):
+def _instead(rule: Rule, chain: str) -> Iterator[Rule]:
+    """What stands for a refused rule: nothing, a denial for its pods, or a silent one for one with an answer."""
+    if rule.target == "REJECT":
+        yield replace(rule, target="DROP", options=())
+    elif rule.effect in (Effect.DENY, Effect.PASS):
+        direction = direction_of(chain)
         side = "destination" if direction is Direction.INGRESS else "source"
         yield Rule(
             target=rule.target if rule.effect is Effect.DENY else refusing_chain(direction),

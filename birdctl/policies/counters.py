@@ -5,23 +5,13 @@ A rule that says the same for several policies counts for the first of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from birdctl.addresses import Family
+from birdctl.netfilter.model import Chain, Effect, Reading, Rule
 from birdctl.policies.compile.names import POLICY, direction_of, refusing_chain
-from birdctl.policies.model import Chain, Direction, Effect, Rule
-
-Counts = tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """What the kernel says of the rules of one chain: packets and bytes of each, in order."""
-
-    family: Family
-    chain: Chain
-    counts: Counts
+from birdctl.policies.model import Direction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,40 +28,50 @@ class Counter:
 _REFUSALS = ("REJECT", "DROP")
 
 _Whose = tuple[str, Direction, Effect]
-_Where = tuple[Family, str, int, Rule]
+_NOTHING = (0, 0)
 
 
 class Counters:
-    """Adds up what comes between readings; what comes between the last reading and a chain's end is lost."""
+    """Adds up what comes between readings; a chain is read before its end, and then forgotten."""
 
     def __init__(self) -> None:
-        self._last: dict[_Where, tuple[int, int]] = {}
+        self._last: dict[tuple[Family, str], Reading] = {}
         self._totals: dict[_Whose, tuple[int, int]] = {}
 
-    def update(self, readings: Iterable[Reading]) -> tuple[Counter, ...]:
-        """All counters after these readings of everything, sorted."""
-        seen: dict[_Where, tuple[int, int]] = {}
-        for where, whose, count in _counted(readings):
-            seen[where] = count
-            gained = _gained(count, self._last.get(where, (0, 0)))
-            self._totals[whose] = _sum(self._totals.get(whose, (0, 0)), gained)
-        self._last = seen
+    def add(self, readings: Iterable[Reading]) -> None:
+        """What has come since these chains were read last."""
+        for each in readings:
+            if len(each.counts) == len(each.chain.rules):
+                self._add(each, self._last.get((each.family, each.chain.name)))
+                self._last[each.family, each.chain.name] = each
+
+    def _add(self, now: Reading, before: Reading | None) -> None:
+        known = before.counts if before and before.chain == now.chain else (_NOTHING,) * len(now.counts)
+        for rule, count, last in zip(now.chain.rules, now.counts, known, strict=True):
+            if whose := _whose(rule, now.chain):
+                self._totals[whose] = _sum(self._totals.get(whose, _NOTHING), _gained(count, last))
+
+    def forget(self, family: Family, chains: Iterable[str]) -> None:
+        """These have ended, or begun again."""
+        for name in chains:
+            self._last.pop((family, name), None)
+
+    def totals(self) -> tuple[Counter, ...]:
+        """All counters, sorted."""
         return tuple(
             Counter(policy=policy, direction=direction, effect=effect, packets=packets, bytes=size)
             for (policy, direction, effect), (packets, size) in sorted(self._totals.items())
         )
 
 
-def _counted(readings: Iterable[Reading]) -> Iterator[tuple[_Where, _Whose, tuple[int, int]]]:
-    for each in readings:
-        if each.chain.name == POLICY or len(each.counts) != len(each.chain.rules):
-            continue
-        for position, (rule, count) in enumerate(zip(each.chain.rules, each.counts, strict=True)):
-            if whose := _whose(rule, each.chain):
-                yield (each.family, each.chain.name, position, rule), whose, count
+def counts(chain: Chain) -> bool:
+    """Whether a rule of it is anybody's."""
+    return any(_whose(rule, chain) for rule in chain.rules)
 
 
 def _whose(rule: Rule, chain: Chain) -> _Whose | None:
+    if chain.name == POLICY:
+        return None
     direction = direction_of(chain.name)
     if rule.policies and rule.effect:
         return rule.policies[0], direction, rule.effect

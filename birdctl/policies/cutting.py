@@ -11,13 +11,14 @@ from collections.abc import Collection, Iterable
 
 from birdctl.addresses import Address
 from birdctl.errors import BackendError
+from birdctl.netfilter.conntrack import Conntrack, Flow
+from birdctl.netfilter.ipset import IpsetBackend
+from birdctl.netfilter.ipset_change import Membership
+from birdctl.netfilter.model import Port
 from birdctl.policies.compile.names import cut_set
-from birdctl.policies.conntrack import Conntrack, Flow
-from birdctl.policies.ipset import IpsetBackend
-from birdctl.policies.model import PolicyState, Port
+from birdctl.policies.model import PolicyState
 from birdctl.policies.packet import Packet
 from birdctl.policies.simulate import verdict
-from birdctl.policies.transition import Membership
 
 _WITH_PORTS = ("tcp", "udp", "sctp")
 
@@ -39,7 +40,8 @@ def cut(
     for family, table in state.tables.items():
         flows = conntrack.flows(family, wanted) if table.chains or gone else ()
         orphans, forbidden = _sorted_out(flows, state, local, gone)
-        _close(ipset, forbidden)
+        if cut_set(family) in state.sets:
+            _close(ipset, forbidden)
         conntrack.delete([*orphans, *forbidden])
         number += len(orphans) + len(forbidden)
     return number

@@ -10,10 +10,10 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from birdctl.addresses import Address, Family, Prefix
+from birdctl.addresses import Family
+from birdctl.netfilter.model import IpSet, Owner, Table
 
-CHAIN_PREFIX = "BIRDCTL-"
-SET_PREFIX = "birdctl-"
+CHAIN_PREFIX, SET_PREFIX = Owner.POLICIES.chain_prefix, Owner.POLICIES.set_prefix
 
 
 class Direction(enum.StrEnum):
@@ -21,112 +21,6 @@ class Direction(enum.StrEnum):
 
     INGRESS = "Ingress"
     EGRESS = "Egress"
-
-
-class SetType(enum.StrEnum):
-    """ipset(8) types in use."""
-
-    IP = "hash:ip"
-    NET = "hash:net"
-    IP_PORT = "hash:ip,port"
-    IP_PORT_IP = "hash:ip,port,ip"
-
-
-class Effect(enum.StrEnum):
-    """What a policy's rule does; `WOULD_DENY` is what a staged policy only counts."""
-
-    ALLOW = "allow"
-    DENY = "deny"
-    PASS = "pass"  # noqa: S105
-    WOULD_DENY = "would-deny"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Net:
-    """An entry of a hash:net; `excluded` is ipset's nomatch."""
-
-    prefix: Prefix
-    excluded: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Port:
-    """An entry of a hash:ip,port, or with `peer` of a hash:ip,port,ip. `protocol` is iptables' (tcp, udp, sctp)."""
-
-    address: Address
-    protocol: str
-    port: int
-    peer: Address | None = None
-
-
-Entry = Address | Net | Port
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IpSet:
-    """One ipset. `meaning` tells a person what is in it ("pods tier=t0 of namespaces team=x1").
-
-    `timeout` is in seconds; a set with one is filled by the backend as it works, and its `entries` here stay empty.
-    `max_entries` is ipset's maxelem; it costs nothing until used, so it never has to change.
-    """
-
-    name: str
-    type: SetType
-    family: Family
-    entries: frozenset[Entry]
-    meaning: str = ""
-    timeout: int | None = None
-    max_entries: int = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetMatch:
-    """`-m set --match-set NAME DIRECTIONS`; `directions` as iptables writes them: src, dst, or src,src,dst."""
-
-    name: str
-    directions: str
-    negated: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """One rule: when all given conditions hold, `target` (RETURN, DROP, REJECT, NFLOG, or a chain; `goto` for -g).
-
-    `ports` is a range of destination ports. `extra` are conditions, `options` what follows the target, that only the
-    fixed rules use, in iptables' own words and order. `policies` are whose rule it is ("NetworkPolicy ns/name") and
-    `effect` what they make of the packet, for counters and explanations.
-    """
-
-    target: str
-    goto: bool = False
-    protocol: str | None = None
-    source: Prefix | None = None
-    destination: Prefix | None = None
-    sets: tuple[SetMatch, ...] = ()
-    ports: tuple[int, int] | None = None
-    extra: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()
-    policies: tuple[str, ...] = ()
-    effect: Effect | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chain:
-    """One chain of ours, its rules in order."""
-
-    name: str
-    rules: tuple[Rule, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """The filter table's part of ours for one family. `hooks` are the jumps from the kernel's chains, which must be
-    first there: (INPUT, FORWARD or OUTPUT, rule).
-    """
-
-    family: Family
-    hooks: tuple[tuple[str, Rule], ...]
-    chains: Mapping[str, Chain]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,8 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from birdctl.addresses import Address
 from birdctl.cluster.clusterpolicy import (
     ClusterNetworkPolicy,
@@ -25,9 +27,7 @@ from birdctl.cluster.objects import (
     NetworkPolicyIngressRule,
     NetworkPolicyPeer,
     NetworkPolicyPort,
-    NetworkPolicySpec,
     Node,
-    ObjectMeta,
     Pod,
 )
 from birdctl.cluster.store import Cluster
@@ -47,6 +47,8 @@ from birdctl.policies.validity import (
 
 Rule = NetworkPolicyIngressRule | NetworkPolicyEgressRule
 
+LOCAL_IP = "LocalIP"
+"""The type of those addresses in a Node's status that were not in it, but found on the node (a bridge's)."""
 _STAGED = "birdctl.io/staged"
 _ERRORS_AND_NEIGHBOURS = {"icmp": {3, 11, 12}, "ipv6-icmp": {1, 2, 3, 4, *range(130, 137), 143}}
 """ICMP types without which paths do not work."""
@@ -111,8 +113,8 @@ class _End:
         ingress = direction is Direction.INGRESS
         self._here = packet.destination if ingress else packet.source
         self._peer = packet.source if ingress else packet.destination
-        self._pod = _pod_at(cluster, self._here)
-        self._peer_pod = _pod_at(cluster, self._peer)
+        self._pod = pod_at(cluster, self._here)
+        self._peer_pod = pod_at(cluster, self._peer)
         self.allowed = True
         self.silent = False
         self.why: list[Reason] = []
@@ -121,14 +123,14 @@ class _End:
     def judge(self) -> None:
         if self._pod is None:
             self._judge_unknown()
-        elif self._peer in _addresses(self._cluster.get(Node, self._pod.spec.node_name)):
+        elif self._peer in _all_addresses(self._cluster.get(Node, self._pod.spec.node_name)):
             self._say("", "a pod and its own node always reach each other", allowed=True)
         else:
             self._judge_pod(self._pod)
 
     def _judge_unknown(self) -> None:
         node = _node_of(self._cluster, self._here) if self._default_deny else None
-        if node and self._peer not in _addresses(node):
+        if node and self._here not in _all_addresses(node) and self._peer not in _all_addresses(node):
             self._say("", f"{self._here} is no known pod of node {node.name}: closed by default", allowed=False)
             self.allowed, self.silent = False, self._drop
 
@@ -157,7 +159,7 @@ class _End:
     # NetworkPolicy
 
     def _selecting(self, pod: Pod, *, staged: bool = False) -> list[NetworkPolicy]:
-        """Those that isolate the pod in this direction; one that cannot be read isolates its whole namespace."""
+        """Those that isolate the pod in this direction."""
         found = [
             policy
             for policy in self._cluster.objects(NetworkPolicy).values()
@@ -165,8 +167,6 @@ class _End:
             and policy.spec.pod_selector.matches(pod.metadata.labels)
             and self._direction in policy.spec.policy_types
         ]
-        unread = (key.partition("/") for kind, key in self._cluster.errors if kind == NetworkPolicy.__name__)
-        found += [_closed(namespace, name) for namespace, _, name in unread if namespace == pod.namespace]
         chosen = (policy for policy in found if _is_staged(policy) is staged)
         return sorted(chosen, key=lambda policy: policy.key)
 
@@ -253,7 +253,11 @@ class _End:
         return None
 
     def _cluster_rules(self, policy: ClusterNetworkPolicy) -> tuple[ClusterRule, ...]:
-        return policy.spec.ingress if self._direction is Direction.INGRESS else policy.spec.egress
+        rules: tuple[ClusterRule, ...]
+        rules = policy.spec.ingress if self._direction is Direction.INGRESS else policy.spec.egress
+        if not _is_unclear(policy.spec.subject):
+            return rules
+        return tuple(replace(rule, action="Deny") for rule in rules if rule.action != "Accept")
 
     def _action(self, rule: ClusterRule) -> str:
         """What is not wholly understood is a Deny, should it match."""
@@ -270,8 +274,8 @@ class _End:
         )
 
     def _is_subject(self, subject: PolicySubject, pod: Pod) -> bool:
-        """A subject that cannot be understood is every pod."""
-        return (subject.namespaces is None) == (subject.pods is None) or self._selects(subject, pod)
+        """A subject that cannot be understood is every pod, to which the policy then does nothing but deny."""
+        return _is_unclear(subject) or self._selects(subject, pod)
 
     def _selects(self, selection: PolicySubject | PolicyPeer, pod: Pod) -> bool:
         labels = _labels(self._cluster, pod.namespace)
@@ -301,8 +305,8 @@ class _End:
         return low <= self._packet.port <= high
 
 
-def _pod_at(cluster: Cluster, address: Address) -> Pod | None:
-    """The running pod whose own address it is; the first by name, should several claim it."""
+def pod_at(cluster: Cluster, address: Address) -> Pod | None:
+    """The running pod whose own address it is; should several claim it, one that stays, the first by name."""
     found = (
         pod
         for pod in cluster.objects(Pod).values()
@@ -310,7 +314,7 @@ def _pod_at(cluster: Cluster, address: Address) -> Pod | None:
         and pod.status.phase not in ("Succeeded", "Failed")
         and str(address) in {_canonical(item.ip) for item in pod.status.pod_ips}
     )
-    return min(found, key=lambda pod: pod.key, default=None)
+    return min(found, key=lambda pod: (pod.metadata.deletion_timestamp != "", pod.key), default=None)
 
 
 def _canonical(text: str) -> str:
@@ -320,10 +324,15 @@ def _canonical(text: str) -> str:
         return ""
 
 
-def _addresses(node: Node | None) -> set[Address]:
+def _addresses(node: Node | None, types: tuple[str, ...] = ("InternalIP", "ExternalIP")) -> set[Address]:
     items = node.status.addresses if node else ()
-    texts = (_canonical(item.address) for item in items if item.type in ("InternalIP", "ExternalIP"))
+    texts = (_canonical(item.address) for item in items if item.type in types)
     return {ipaddress.ip_address(text) for text in texts if text}
+
+
+def _all_addresses(node: Node | None) -> set[Address]:
+    """Those that nobody but the node itself knows, too."""
+    return _addresses(node, ("InternalIP", "ExternalIP", LOCAL_IP))
 
 
 def _node_of(cluster: Cluster, address: Address) -> Node | None:
@@ -339,13 +348,12 @@ def _labels(cluster: Cluster, namespace: str) -> Labels:
     return found.metadata.labels if found else {"kubernetes.io/metadata.name": namespace}
 
 
+def _is_unclear(subject: PolicySubject) -> bool:
+    return (subject.namespaces is None) == (subject.pods is None)
+
+
 def _is_staged(policy: NetworkPolicy | ClusterNetworkPolicy) -> bool:
     return policy.metadata.annotations.get(_STAGED) == "true"
-
-
-def _closed(namespace: str, name: str) -> NetworkPolicy:
-    metadata = ObjectMeta(namespace=namespace, name=name)
-    return NetworkPolicy(metadata=metadata, spec=NetworkPolicySpec(policy_types=("Ingress", "Egress")))
 
 
 def _peers(rule: Rule) -> tuple[NetworkPolicyPeer, ...]:

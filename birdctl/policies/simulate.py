@@ -11,8 +11,9 @@ from typing import Literal
 
 from birdctl.addresses import Address, Family, Prefix
 from birdctl.errors import UnknownRule
+from birdctl.netfilter.model import Effect, Entry, IpSet, Net, Port, Rule, SetMatch, SetType, Table
 from birdctl.policies.compile.fixed import SELF
-from birdctl.policies.model import Effect, Entry, IpSet, Net, PolicyState, Port, Rule, SetMatch, SetType, Table
+from birdctl.policies.model import PolicyState
 from birdctl.policies.packet import Packet
 
 Hook = Literal["FORWARD", "OUTPUT"]

@@ -9,62 +9,19 @@ rules, through copies under other names that live until the next transaction.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from birdctl.addresses import Address, Prefix
-from birdctl.policies.model import Chain, Entry, IpSet, Net, PolicyState, Port, Rule, Table
+from birdctl.netfilter.ipset_change import changed_sets
+from birdctl.netfilter.model import Chain, Entry, IpSet, Net, Port, Rule, Table
+from birdctl.policies.model import PolicyState
 
 _COPY = "~"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Membership:
-    """Entries of one set that come or go."""
-
-    name: str
-    entries: Collection[Entry]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetChanges:
-    """What happens to sets: some are new, members come to and go from others, some are no longer used."""
-
-    create: tuple[IpSet, ...]
-    coming: tuple[Membership, ...]
-    going: tuple[Membership, ...]
-    destroy: tuple[str, ...]
-
-
-def set_changes(known: Mapping[str, IpSet], desired: Mapping[str, IpSet]) -> SetChanges:
-    kept = list(_changed(known, desired))
-    return SetChanges(
-        create=tuple(each for name, each in desired.items() if name not in known or not _alike(known[name], each)),
-        coming=tuple(_membership(new.name, new.entries - old.entries) for old, new in kept),
-        going=tuple(_membership(new.name, old.entries - new.entries) for old, new in kept),
-        destroy=tuple(name for name in known if name not in desired),
-    )
-
-
-def _membership(name: str, entries: Collection[Entry]) -> Membership:
-    return Membership(name=name, entries=entries)
-
-
-def _changed(known: Mapping[str, IpSet], desired: Mapping[str, IpSet]) -> Iterator[tuple[IpSet, IpSet]]:
-    """Sets that stay, with other members: before and after."""
-    for name, each in desired.items():
-        old = known.get(name)
-        if old is not None and old is not each and old.entries != each.entries and _alike(old, each):
-            yield old, each
-
-
-def _alike(one: IpSet, other: IpSet) -> bool:
-    """A set of another kind under the same name is not ours: to create it again tells why it cannot be."""
-    return (one.type, one.family, one.timeout) == (other.type, other.family, other.timeout)
-
-
 def stages(known: PolicyState, desired: PolicyState, gone: Collection[Address]) -> Iterator[PolicyState]:
     """The states to write one after the other, the desired one last. `gone`: addresses that no pod has any more."""
-    changed = list(_changed(known.sets, desired.sets))
+    changed = list(changed_sets(known.sets, desired.sets))
     if changed and (moving := _told_otherwise(known, desired).difference(gone)):
         torn = [new for old, new in changed if not moving.isdisjoint(map(_address, old.entries ^ new.entries))]
         if torn:
@@ -98,7 +55,7 @@ def _renamed_rule(rule: Rule, names: Mapping[str, str]) -> Rule:
 
 def touched(known: PolicyState, desired: PolicyState) -> frozenset[Address]:
     """Addresses whose connections may be judged otherwise: of pods that come or go in sets or in rules."""
-    peers = (entry for old, new in _changed(known.sets, desired.sets) for entry in old.entries ^ new.entries)
+    peers = (entry for old, new in changed_sets(known.sets, desired.sets) for entry in old.entries ^ new.entries)
     return _told_otherwise(known, desired).union(filter(None, map(_address, peers)))
 
 

@@ -63,6 +63,7 @@ def understood(rule: ClusterRule) -> bool:
     peers = cluster_peers(rule)
     return (
         bool(peers)
+        and rule.protocols != ()
         and rule.action in ("Accept", "Deny", "Pass")
         and all(valid_cluster_peer(peer, rule) for peer in peers)
         and all(valid_protocol(protocol) for protocol in rule.protocols or ())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import select
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from queue import Empty
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,8 +23,11 @@ from birdctl.reconcile.plan import together
 from birdctl.settings import Settings
 
 if TYPE_CHECKING:
+    from birdctl.cluster.apiclient import ApiClient
+    from birdctl.reconcile.allocation import AllocationLoop
     from birdctl.reconcile.policies import PolicyLoop
     from birdctl.reconcile.routing import RoutingLoop
+    from birdctl.reconcile.services import ServiceLoop
 
 WAKE_SECONDS = 1.0
 """The longest time between two calls of `after_turn`."""
@@ -34,7 +37,7 @@ class Agent:
     """Runs from `run()` until `stop()`; what is on the node stays when it ends, however it ends.
 
     `inboxes` are those of the domains that are switched on, by name, which the source fills; `after_turn` is called in
-    the thread of `run()`.
+    the thread of `run()`. `client` is the source's API server, if that is what it reads.
     """
 
     def __init__(
@@ -44,6 +47,8 @@ class Agent:
         inboxes: Mapping[str, Inbox],
         counters: Counters,
         after_turn: Callable[[State], None],
+        *,
+        client: ApiClient | None = None,
     ) -> None:
         self._node = settings.node
         self._source = source
@@ -53,18 +58,56 @@ class Agent:
         self._bug: Exception | None = None
         self._routing: RoutingLoop | None = None
         self._policies: PolicyLoop | None = None
+        self._services: ServiceLoop | None = None
+        self._allocation: AllocationLoop | None = None
         if "routing" in inboxes:
             from birdctl.reconcile.routing import RoutingLoop  # noqa: PLC0415 - only a domain in use is paid for
 
-            self._routing = RoutingLoop(settings, inboxes["routing"], counters, self._inbox.wake)
+            self._routing = RoutingLoop(settings, inboxes["routing"], counters, self._after_routing)
         if "policies" in inboxes:
             from birdctl.reconcile.policies import PolicyLoop  # noqa: PLC0415
 
             self._policies = PolicyLoop(settings, inboxes["policies"], counters, self._inbox.wake)
+        if "services" in inboxes:
+            self._services = self._service_loop(settings, inboxes, counters)
+        if "loadbalancer" in inboxes and client:
+            from birdctl.reconcile.allocation import AllocationLoop  # noqa: PLC0415
+
+            self._allocation = AllocationLoop(
+                settings,
+                inboxes["loadbalancer"],
+                counters,
+                self._inbox.wake,
+                client=client,
+                refresh=source.refresh,
+            )
+
+    def _service_loop(self, settings: Settings, inboxes: Mapping[str, Inbox], counters: Counters) -> ServiceLoop:
+        from birdctl.reconcile.services import ServiceLoop  # noqa: PLC0415
+
+        routing = self._routing
+        return ServiceLoop(
+            settings,
+            inboxes["services"],
+            counters,
+            self._inbox.wake,
+            tell=inboxes["routing"].emit if routing else lambda _: None,
+            announced=routing.announces if routing else lambda _: False,
+        )
+
+    def _after_routing(self) -> None:
+        self._inbox.wake()
+        if self._services:
+            self._services.wake()  # what it holds for routing may fall when that has withdrawn it
 
     @property
     def _loops(self) -> list[Loop[Any]]:
-        return [each for each in (self._routing, self._policies) if each]
+        return [each for each in (*self._of_the_node, self._allocation) if each]
+
+    @property
+    def _of_the_node(self) -> list[Loop[Any]]:
+        """Those that change this node."""
+        return [each for each in (self._routing, self._policies, self._services) if each]
 
     @property
     def state(self) -> State:
@@ -74,6 +117,8 @@ class Agent:
             source_error=self._source.error,
             routing=self._routing.state if self._routing else None,
             policies=self._policies.state if self._policies else None,
+            services=self._services.state if self._services else None,
+            addresses=self._allocation.state if self._allocation else None,
         )
 
     def run(self) -> None:
@@ -131,17 +176,23 @@ class Agent:
         seconds are over.
         """
         self._source.refresh()
-        self._ask("sync", timeout)
+        if self._services:
+            self._ask("sync", timeout, [self._services])  # what they program, routing announces
+        self._ask("sync", timeout, self._loops)
         return document(self.state)
 
     def plan(self, timeout: float) -> Mapping[str, Any]:
         """The plan of the moment in its forms, or why there is none."""
-        return together(self._ask("plan", timeout))
+        if not self._of_the_node:
+            return {"error": "this agent changes nothing on its node"}
+        return together(self._ask("plan", timeout, self._of_the_node))
 
-    def _ask(self, what: Literal["sync", "plan"], timeout: float) -> list[Mapping[str, Any]]:
+    def _ask(
+        self, what: Literal["sync", "plan"], timeout: float, loops: Sequence[Loop[Any]]
+    ) -> list[Mapping[str, Any]]:
         until = time.monotonic() + timeout
-        requests = [Request(what, until) for _ in self._loops]
-        for loop, request in zip(self._loops, requests, strict=True):
+        requests = [Request(what, until) for _ in loops]
+        for loop, request in zip(loops, requests, strict=True):
             loop.request(request)
         try:
             return [each.reply.get(timeout=max(0.0, until - time.monotonic()) + 1.0) for each in requests]

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 from birdctl.errors import BackendError, InputError
 from birdctl.observe.counters import Counters
 from birdctl.reconcile.control import ControlServer
-from birdctl.reconcile.inbox import Inbox
-from birdctl.reconcile.sources import domains, open_source
+from birdctl.reconcile.sources import domains, open_inboxes, open_source
 from birdctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,7 +41,10 @@ def run(settings: Settings, load: Loader) -> None:
     Raises InputError for settings that make no agent, BackendError without its socket.
     """
     if not domains(settings):
-        raise InputError("--run-router", "", "false leaves the agent nothing to do: --run-firewall is off as well")
+        others = "--run-firewall, --run-service-proxy and --run-loadbalancer are off as well"
+        raise InputError("--run-router", "", f"false leaves the agent nothing to do: {others}")
+    if settings.run_loadbalancer and settings.manifests:
+        raise InputError("--run-loadbalancer", "", "writes addresses to an API server, and --manifests has none")
     gc.disable()  # until it has started there is no garbage
     _Daemon(settings, load).run()
 
@@ -58,7 +60,7 @@ class _Daemon:
         self._frozen = False
         self._settled = False
         self._counters = Counters()
-        inboxes = {name: Inbox(types) for name, types in domains(settings).items()}
+        inboxes = open_inboxes(settings)
         self._publisher: Publisher | None = None
         source, self._client = open_source(settings)
 
@@ -69,7 +71,7 @@ class _Daemon:
         source.start(emit)
         from birdctl.reconcile.agent import Agent  # noqa: PLC0415
 
-        self._agent = Agent(settings, source, inboxes, self._counters, self._after_turn)
+        self._agent = Agent(settings, source, inboxes, self._counters, self._after_turn, client=self._client)
         handlers = {"status": self._status, "sync": self._sync, "plan": self._plan, "policies": self._policies}
         self._control = ControlServer(settings.runtime_dir, handlers)
 

@@ -73,6 +73,10 @@ class Loop(ABC, Generic[P]):
     def stop(self) -> None:
         self._inbox.post(Call(self._stop))
 
+    def wake(self) -> None:
+        """Has it look at what others did."""
+        self._inbox.wake()
+
     def request(self, request: Request) -> None:
         """Asks for the plan, or to be told when everything that arrived before is applied and read back."""
         self._inbox.post(request)

@@ -15,6 +15,10 @@ _LISTED = 20
 """How many names of a group, and prefixes of a kind, the text shows; the document holds all."""
 
 
+_PARTS = {"PolicyPlan": "policies", "ServicePlan": "services"}
+"""Under what the plan of another domain stands in the document of the first."""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """From the configuration that runs (its digest, None when it is not ours) to the desired one.
 
@@ -133,11 +137,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def together(plans: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The forms of the node's domains as one: routing's document has that of the policies in it. Or the first error."""
+    """The forms of the node's domains as one: the first document has the others in it. Or the first error."""
     if failed := next((each for each in plans if "error" in each), None):
         return failed
     first, *others = (each["document"] for each in plans)
-    whole = {**first, "changes": first["changes"] or others[0]["changes"], "policies": others[0]} if others else first
+    changes = any(each["document"]["changes"] for each in plans)
+    whole = {**first, "changes": changes, **{_PARTS[each["kind"]]: each for each in others}}
     return {"text": "\n".join(each["text"] for each in plans), "document": whole}
 
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import msgspec
 
-from birdctl.addresses import Address
+from birdctl.addresses import Address, Family
 from birdctl.cluster.store import Cluster, Key
-from birdctl.errors import BackendError, InputError
+from birdctl.errors import BackendError, InputError, NotProgrammed
 from birdctl.observe.counters import Counters
 from birdctl.observe.state import Policies
 from birdctl.policies import bridges
@@ -189,29 +189,38 @@ class PolicyLoop(Loop[Policies]):
             changed=prepared.desired != self.state.desired,
             desired=prepared.desired,
             programmed=prepared.programmed,
-            unprogrammed=self._tell_refused(result.refused),
+            unprogrammed=self._tell_refused(prepared, result.refused),
         )
 
     def _bypasses(self) -> Iterator[InputError]:
-        """What leads past all rules, and cannot be closed."""
-        for name in bridges.hand_over():
-            problem = (
-                f"{name} is 0 and cannot be set from here: pods of one bridge reach each other whatever policies say"
-            )
-            yield InputError(f"Node {self._settings.node}", "", f"{problem} (sysctl -w {name}=1)")
+        """What leads past all rules, and cannot be closed from here."""
+        enabled = {Family.IPV4: self._settings.enable_ipv4, Family.IPV6: self._settings.enable_ipv6}
+        switches = [bridges.switch_on(family) for family in Family if enabled[family]]
+        names = bridges.with_ports()
+        for switch in switches:
+            if names and not switch.on:
+                origin = f"Node {self._settings.node}"
+                yield NotProgrammed(origin, "", f"{switch.problem(names)} (on the node: {switch.fix})")
 
-    def _tell_refused(self, refused: Mapping[str, str]) -> tuple[InputError, ...]:
+    def _tell_refused(self, prepared: PreparedPolicies, refused: Mapping[str, str]) -> tuple[InputError, ...]:
         """One line in the log for each policy that is not in force any more, or again."""
         before = {each.origin: each for each in self.state.unprogrammed}
-        now = {
-            origin: InputError(origin, "", f"the kernel does not take it, its pods are closed: {reason}")
-            for origin, reason in ((policy or f"Node {self._settings.node}", why) for policy, why in refused.items())
-        }
+        staged = {each.ref for each in prepared.programmed if each.staged}
+        found = (self._unprogrammed(policy, why, counts=policy in staged) for policy, why in refused.items())
+        now = {each.origin: each for each in found}
         for origin in now.keys() - before.keys():
             log.error("%s", now[origin])
         for origin in before.keys() - now.keys():
             log.info("%s: in force again", origin)
         return tuple(now[origin] for origin in sorted(now))
+
+    def _unprogrammed(self, policy: str, why: str, *, counts: bool) -> NotProgrammed:
+        """`policy` "" is what belongs to none; one that only counts closes nothing."""
+        node = self._settings.node
+        if not policy:
+            return NotProgrammed(f"Node {node}", "", f"done without, as the kernel does not take it: {why}")
+        instead = "so it counts nothing" if counts else "its pods are closed"
+        return NotProgrammed(policy, "", f"the kernel of {node} does not take it, {instead}: {why}")
 
     # Connections.
 

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from birdctl.errors import InputError
-from birdctl.policies import iptables_text
-from birdctl.policies.model import IpSet, PolicyState, Rule, Table
+from birdctl.netfilter import iptables_text
+from birdctl.netfilter.model import IpSet, Owner, Rule, Table
+from birdctl.policies.model import PolicyState
 
 _NAMED = 20
 """How many policies of a kind the text names; the document names all."""
@@ -117,7 +118,7 @@ def _difference(actual: dict[str, object], desired: dict[str, object]) -> Names:
 
 def _read_back(rule: Rule) -> Rule:
     """As the kernel tells it: a comment has no room for every policy's name."""
-    return iptables_text.parse(iptables_text.rule(rule))
+    return iptables_text.parse(iptables_text.rule(rule, Owner.POLICIES))
 
 
 def _rules(table: Table) -> Iterator[tuple[str, Rule]]:

@@ -5,6 +5,7 @@ The agent makes one after another over a cluster that changes, `apply` and `plan
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import msgspec
@@ -45,17 +46,22 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reconciler:
-    """Passes over one cluster, for one node and its BIRD."""
+    """Passes over one cluster, for one node and its BIRD.
 
-    def __init__(self, settings: Settings, cluster: Cluster) -> None:
+    `only_programmed`: it announces of services what the cluster's ProgrammedServices have; else all of them stand.
+    """
+
+    def __init__(self, settings: Settings, cluster: Cluster, *, only_programmed: bool = False) -> None:
         self._cluster = cluster
+        self._only_programmed = only_programmed
         self._dirty: set[Key] = set()
         self.adopt(settings)
 
     def adopt(self, settings: Settings) -> None:
         """Other settings: the next pass compiles everything."""
         self._settings = settings
-        self._compiler = RoutingCompiler(settings.node, settings.routing())
+        options = dataclasses.replace(settings.routing(), only_programmed=self._only_programmed)
+        self._compiler = RoutingCompiler(settings.node, options)
         self.backend = BirdBackend(
             settings.bird_socket, settings.bird_config, settings.runtime_dir, settings.commit_timeout
         )

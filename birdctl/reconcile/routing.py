@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from birdctl.addresses import Address, host_prefix
 from birdctl.errors import BirdctlError, Undone
 from birdctl.observe.counters import Counters
 from birdctl.observe.sight import Sight, see
@@ -48,7 +49,8 @@ class RoutingLoop(Loop[Routing]):
         )
         super().__init__(settings, inbox, counters.routing, state, after_turn)
         self._counters = counters
-        self._reconciler = Reconciler(settings, self._cluster)
+        only_programmed = settings.run_service_proxy
+        self._reconciler = Reconciler(settings, self._cluster, only_programmed=only_programmed)
         self._watch = BirdWatch(settings.bird_socket)
         self._absence = Backoff(*ABSENT_LOOK_SECONDS)
         self._rest = Backoff(*UNDONE_SECONDS)
@@ -56,6 +58,11 @@ class RoutingLoop(Loop[Routing]):
         self._next_look = 0.0
         self._see_at = 0.0
         self._curious_until = 0.0
+
+    def announces(self, address: Address) -> bool:
+        """Whether BIRD has been told to announce just this address. For other threads."""
+        prefix = str(host_prefix(address))
+        return any(prefix in prefixes for prefixes in self.state.inventory.originated.values())
 
     def observe(self) -> Sight | None:
         """What BIRD says now or said a moment ago; None when it does not answer. For other threads."""

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from birdctl.cluster.bgp import AddressPool, BGPAdvertisement, BGPConfiguration, BGPPeer
 from birdctl.cluster.clusterpolicy import ClusterNetworkPolicy
 from birdctl.cluster.objects import EndpointSlice, Namespace, NetworkPolicy, Node, Object, Pod, Secret, Service
+from birdctl.cluster.programmed import ProgrammedService
 from birdctl.cluster.source import Source
 from birdctl.cluster.store import Cluster
 from birdctl.errors import Unavailable
+from birdctl.reconcile.inbox import Inbox
 from birdctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,13 +34,28 @@ ROUTING: tuple[type[Object], ...] = (
     BGPAdvertisement,
     AddressPool,
 )
+SERVICES: tuple[type[Object], ...] = (Node, Service, EndpointSlice, Pod, AddressPool)
+LOADBALANCER: tuple[type[Object], ...] = (Service, Namespace, AddressPool)
 POLICIES: tuple[type[Object], ...] = (Node, Namespace, Pod, NetworkPolicy, ClusterNetworkPolicy)
 
 
 def domains(settings: Settings) -> Mapping[str, tuple[type[Object], ...]]:
     """What is switched on, with what it reads."""
-    known = {"routing": (settings.run_router, ROUTING), "policies": (settings.run_firewall, POLICIES)}
+    known = {
+        "routing": (settings.run_router, ROUTING),
+        "policies": (settings.run_firewall, POLICIES),
+        "services": (settings.run_service_proxy, SERVICES),
+        "loadbalancer": (settings.run_loadbalancer, LOADBALANCER),
+    }
     return {name: types for name, (switched_on, types) in known.items() if switched_on}
+
+
+def open_inboxes(settings: Settings) -> Mapping[str, Inbox]:
+    """One for each domain that is switched on. Routing waits for the word of the service proxy, where there is one."""
+    types = dict(domains(settings))
+    if settings.run_router and settings.run_service_proxy:
+        types["routing"] = (*types["routing"], ProgrammedService)
+    return {name: Inbox(each) for name, each in types.items()}
 
 
 def _types(settings: Settings) -> tuple[type[Object], ...]:

@@ -20,6 +20,7 @@ class RoutingOptions:
 
     `router_id` is an IPv4 address, `generate` or empty. The `peer_router_*` lists run parallel; ports and passwords
     may be empty. Strict validation: external and load balancer addresses outside their ranges are not advertised.
+    `only_programmed`: neither are addresses that no ProgrammedService has.
     """
 
     namespace: str = "birdctl-system"
@@ -44,6 +45,7 @@ class RoutingOptions:
     service_cluster_ip_range: tuple[Prefix, ...] = (parse_prefix("10.96.0.0/12"),)
     service_external_ip_range: tuple[Prefix, ...] = ()
     loadbalancer_ip_range: tuple[Prefix, ...] = ()
+    only_programmed: bool = False
     peer_router_ips: tuple[Address, ...] = ()
     peer_router_asns: tuple[int, ...] = ()
     peer_router_ports: tuple[int | None, ...] = ()

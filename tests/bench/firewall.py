@@ -10,9 +10,10 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from birdctl.errors import Unavailable
-from birdctl.policies.ipset import IpsetBackend
+from birdctl.netfilter.ipset import IpsetBackend
+from birdctl.netfilter.model import Owner
+from birdctl.netfilter.netlink import NLA_F_NET_BYTEORDER, Message, Netlink, attribute, nested
 from birdctl.policies.model import CHAIN_PREFIX
-from birdctl.policies.netlink import NLA_F_NET_BYTEORDER, Message, Netlink, attribute, nested
 from birdctl.reconcile import control
 from tests.bench.apiserver import Api
 from tests.bench.network import Network, inside
@@ -82,7 +83,7 @@ class Firewall:
     def sets(self) -> dict[str, frozenset[object]]:
         """Our ipsets and what is in them."""
         with inside(self.name):
-            backend = IpsetBackend()
+            backend = IpsetBackend(Owner.POLICIES)
         try:
             return {name: found.entries for name, found in backend.read().items()}
         finally:

@@ -19,9 +19,9 @@ from birdctl.addresses import Family
 from birdctl.cluster.decode import decode
 from birdctl.cluster.objects import Object
 from birdctl.cluster.store import Cluster
+from birdctl.netfilter.iptables import Mode
 from birdctl.policies.apply import PolicyBackend
 from birdctl.policies.compile import PolicyCompiler
-from birdctl.policies.iptables import Mode
 from birdctl.policies.options import PolicyOptions
 from tests.bench.network import inside, ip
 from tests.bench.objects import node_name

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import socket
+import struct
 import subprocess
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from birdctl import syscalls
 from birdctl.errors import BirdctlError
 from birdctl.routing.bird import BirdSocket
 from birdctl.routing.protocol import Reply
 from tests.birds import BirdProgram
 from tests.polling import eventually
 
+_SET_FLAGS, _UP = 0x8914, 1  # SIOCSIFFLAGS and IFF_UP of netdevice(7)
 _ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
@@ -26,7 +31,8 @@ class Namespace:
         self._path = Path(f"/proc/{self._holder.pid}/ns/net")
         ours = Path("/proc/self/ns/net").stat().st_ino
         eventually(lambda: self._path.stat().st_ino != ours)
-        self.run("ip link set lo up")
+        with syscalls.inside_network(self._path), socket.socket() as any_socket:
+            fcntl.ioctl(any_socket, _SET_FLAGS, struct.pack("16sH14x", b"lo", _UP))
 
     @property
     def pid(self) -> int:
@@ -39,7 +45,8 @@ class Namespace:
 
     def run(self, command: str) -> str:
         """Output of one command inside."""
-        done = subprocess.run(self.command(*command.split()), capture_output=True, text=True, check=False)
+        with syscalls.inside_network(self._path):
+            done = subprocess.run(command.split(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout
 

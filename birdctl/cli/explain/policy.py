@@ -9,8 +9,11 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Any
+
+from msgspec import structs
 
 from birdctl.cli import parser as parsers
 from birdctl.cli import places, show, tables
@@ -18,13 +21,18 @@ from birdctl.cli.explain.route import COLUMNS
 from birdctl.cli.output import View, add_form
 from birdctl.cli.places import Place
 from birdctl.cluster.bgp import API_VERSION
+from birdctl.cluster.events import Changed
+from birdctl.cluster.objects import Node, NodeAddress
 from birdctl.cluster.store import Cluster
 from birdctl.errors import BirdctlError, InputError, NotConverged
+from birdctl.netfilter.conntrack import Conntrack
 from birdctl.observe import ends
 from birdctl.observe.explain import Step
 from birdctl.observe.policy_path import PolicyExplanation, Question, explain, questions
 from birdctl.policies.apply import PolicyBackend
+from birdctl.policies.compile.nodes import pod_prefixes
 from birdctl.policies.model import PolicyState
+from birdctl.policies.semantics import LOCAL_IP
 from birdctl.reconcile import control, sources
 from birdctl.settings import Settings
 
@@ -98,6 +106,8 @@ def _explanations(
     args: argparse.Namespace, settings: Settings, within_reach: dict[str, Place]
 ) -> list[PolicyExplanation]:
     cluster = sources.load(settings)
+    for place in within_reach.values():
+        _tell_addresses(cluster, place)
     asked = _questions(args, cluster)
     states = {node: _state(within_reach[node]) for each in asked for node in each.nodes if node in within_reach}
     return [explain(each, cluster, settings, states) for each in asked]
@@ -110,6 +120,19 @@ def _questions(args: argparse.Namespace, cluster: Cluster) -> tuple[Question, ..
     if not asked:
         raise InputError("DST", "", f"{destination.text} has no address of the same family as {source.text}")
     return asked
+
+
+def _tell_addresses(cluster: Cluster, place: Place) -> None:
+    """The node's own among its pods' addresses, which its object does not name: a bridge's."""
+    node = cluster.get(Node, place.node)
+    if node is None:
+        return
+    with suppress(BirdctlError), place.inside(), closing(Conntrack()) as kernel:
+        prefixes = tuple(pod_prefixes(node))
+        own = [each for each in kernel.local_addresses() if any(each in prefix for prefix in prefixes)]
+        local = (NodeAddress(type=LOCAL_IP, address=str(each)) for each in own)
+        status = structs.replace(node.status, addresses=(*node.status.addresses, *local))
+        cluster.apply(Changed(structs.replace(node, status=status)))
 
 
 def _state(place: Place) -> PolicyState | str:

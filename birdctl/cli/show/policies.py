@@ -18,10 +18,11 @@ from birdctl.cli.output import View
 from birdctl.cli.places import Place
 from birdctl.cli.tables import Column
 from birdctl.errors import BackendError, Unavailable
+from birdctl.netfilter.iptables import IptablesBackend
+from birdctl.netfilter.iptables_mode import detect
+from birdctl.netfilter.model import Owner
 from birdctl.observe.policies import Programmed, ProgrammedList, RuleCount, counted, from_kernel, policies
 from birdctl.observe.views import Policy, RuleCounts
-from birdctl.policies.iptables import IptablesBackend
-from birdctl.policies.iptables_mode import detect
 from birdctl.reconcile import control
 
 
@@ -101,5 +102,5 @@ def _of_agent(place: Place) -> tuple[str, tuple[Programmed, ...]]:
 
 def _counts(place: Place) -> Iterable[RuleCount]:
     with place.inside():
-        iptables = IptablesBackend(detect())
-        return counted([iptables.read(family) for family in Family])
+        iptables = IptablesBackend(detect(), Owner.POLICIES)
+        return counted([iptables.read(family)["filter"] for family in Family])

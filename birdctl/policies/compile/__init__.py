@@ -16,6 +16,7 @@ from birdctl.cluster.clusterpolicy import ClusterNetworkPolicy
 from birdctl.cluster.objects import Namespace, NetworkPolicy, Node, Object, Pod
 from birdctl.cluster.store import Cluster, Key
 from birdctl.errors import InputError
+from birdctl.netfilter.model import IpSet, Table
 from birdctl.policies.compile.classes import LocalPods, ProgrammedPolicy
 from birdctl.policies.compile.directory import Change, Directory
 from birdctl.policies.compile.fixed import Fixed
@@ -26,7 +27,7 @@ from birdctl.policies.compile.peers import Block, Nodes, Pods
 from birdctl.policies.compile.policies import Change as PolicyChange
 from birdctl.policies.compile.policies import Policies
 from birdctl.policies.compile.table import TableWriter
-from birdctl.policies.model import IpSet, PolicyState, Table
+from birdctl.policies.model import PolicyState
 from birdctl.policies.options import PolicyOptions
 
 __all__ = ["KINDS", "PolicyCompiled", "PolicyCompiler", "ProgrammedPolicy"]

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from birdctl.addresses import Address, Family
+from birdctl.netfilter.model import Chain, IpSet
 from birdctl.policies.compile.body import Body
 from birdctl.policies.compile.fixed import refuse
 from birdctl.policies.compile.matches import address_set, of_pods
 from birdctl.policies.compile.names import chain_name
-from birdctl.policies.model import Chain, Direction, IpSet
+from birdctl.policies.model import Direction
 
 Classes = Sequence[tuple[Body, tuple[Address, ...]]]
 """What applies to which of this node's pods, sorted by the name of the body's chain; addresses sorted."""

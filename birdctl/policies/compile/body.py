@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from birdctl.addresses import Family
+from birdctl.netfilter.model import Chain, Effect, Rule
 from birdctl.policies.compile.fixed import LIMIT, Fixed, refuse
 from birdctl.policies.compile.matches import from_peer, used_set
 from birdctl.policies.compile.names import chain_name
 from birdctl.policies.compile.peers import Peer, in_family
 from birdctl.policies.compile.plan import Plan, Staged, Step
 from birdctl.policies.compile.rules import Clause
-from birdctl.policies.model import Chain, Direction, Effect, Rule
+from birdctl.policies.model import Direction
 
 INLINE = 2
 """At most so many rules of a class stand beside those of others, with the pod in each."""

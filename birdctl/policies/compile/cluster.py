@@ -7,6 +7,7 @@ and anything else denies everything.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from birdctl.cluster.clusterpolicy import (
     ClusterEgressRule,
@@ -20,11 +21,12 @@ from birdctl.cluster.clusterpolicy import (
 )
 from birdctl.cluster.objects import LabelSelector
 from birdctl.errors import InputError
+from birdctl.netfilter.model import Effect
 from birdctl.policies.compile.cidrs import parse_cidr
 from birdctl.policies.compile.network import HIGHEST_PORT, STAGED
 from birdctl.policies.compile.peers import Block, Nodes, Peer, Pods, Selector
 from birdctl.policies.compile.rules import Policy, PolicyRule, PortMatch
-from birdctl.policies.model import Direction, Effect
+from birdctl.policies.model import Direction
 
 _EFFECTS = {"Accept": Effect.ALLOW, "Deny": Effect.DENY, "Pass": Effect.PASS}
 _DENY_ALL = PolicyRule(effect=Effect.DENY, peers=(None,), ports=(PortMatch(),))
@@ -32,7 +34,7 @@ _HIGHEST_PRIORITY = 1000
 
 
 def cluster_policy(policy: ClusterNetworkPolicy) -> Policy:
-    """What it says. A subject that cannot be understood is every pod."""
+    """What it says. A subject that cannot be understood is every pod, and the rules then do nothing but deny."""
     spec = policy.spec
     problems: list[InputError] = []
     if not 0 <= spec.priority <= _HIGHEST_PRIORITY:
@@ -44,6 +46,8 @@ def cluster_policy(policy: ClusterNetworkPolicy) -> Policy:
         Direction.INGRESS: tuple(_rules(spec.ingress, policy.ref, "spec.ingress", problems)),
         Direction.EGRESS: tuple(_rules(spec.egress, policy.ref, "spec.egress", problems)),
     }
+    if subject is None:
+        rules = {direction: _denying(found) for direction, found in rules.items()}
     return Policy(
         ref=policy.ref,
         key=policy.key,
@@ -73,6 +77,10 @@ def _rules(
             yield _DENY_ALL
 
 
+def _denying(rules: tuple[PolicyRule, ...]) -> tuple[PolicyRule, ...]:
+    return tuple(replace(rule, effect=Effect.DENY) for rule in rules if rule.effect is not Effect.ALLOW)
+
+
 def _rule(rule: ClusterIngressRule | ClusterEgressRule, ref: str, path: str, faults: list[InputError]) -> PolicyRule:
     ingress = isinstance(rule, ClusterIngressRule)
     name, items = ("from", rule.from_) if isinstance(rule, ClusterIngressRule) else ("to", rule.to)
@@ -86,6 +94,10 @@ def _rule(rule: ClusterIngressRule | ClusterEgressRule, ref: str, path: str, fau
             faults.append(error)
     if not items:
         faults.append(InputError(ref, f"{path}.{name}", "at least one peer is required"))
+    if rule.protocols == ():
+        faults.append(
+            InputError(ref, f"{path}.protocols", "at least one is required; without the field it is every one")
+        )
     ports: list[PortMatch] = [PortMatch()] if rule.protocols is None else []
     for index, protocol in enumerate(rule.protocols or ()):
         try:

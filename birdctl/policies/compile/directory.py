@@ -1,7 +1,8 @@
 """The pods that policies can speak of, by namespace and by address.
 
 Those are the pods with addresses of their own that still run: a hostNetwork pod is its node, and the address of a
-finished pod is free for the next. When two claim one address it is the first one's, by namespace and name.
+finished pod is free for the next. When two claim one address it is not the one's that is being deleted; then it is the
+first one's, by namespace and name.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Directory:
         self._endpoints: dict[str, dict[str, Endpoint]] = {}
         self._claims: dict[Address, set[str]] = {}
         self._claimed: dict[str, tuple[Address, ...]] = {}
+        self._leaving: set[str] = set()
         self._spaces: dict[str, Mapping[str, str]] = {}
         self.local: dict[str, Endpoint] = {}
 
@@ -56,6 +58,8 @@ class Directory:
                 pods.add(key)
             elif kind == Namespace.__name__ and self._relabel(cluster, key):
                 pods.update(self._endpoints.get(key, ()))
+        self._leaving -= pods
+        self._leaving.update(key for key in pods if (pod := cluster.get(Pod, key)) and pod.metadata.deletion_timestamp)
         wanted = {key: _addresses(cluster.get(Pod, key)) for key in pods}
         for key, addresses in wanted.items():
             pods |= self._claim(key, addresses)
@@ -92,6 +96,9 @@ class Directory:
             del self._claimed[key]
         return others
 
+    def _owner(self, address: Address) -> str:
+        return min(self._claims[address], key=lambda key: (key in self._leaving, key))
+
     def _put(self, key: str, pod: Pod | None, claimed: tuple[Address, ...]) -> Change | None:
         before, after = self.get(key), self._endpoint(key, pod, claimed)
         if before == after:
@@ -110,7 +117,7 @@ class Directory:
         return before, after
 
     def _endpoint(self, key: str, pod: Pod | None, claimed: tuple[Address, ...]) -> Endpoint | None:
-        addresses = tuple(address for address in claimed if min(self._claims[address]) == key)
+        addresses = tuple(address for address in claimed if self._owner(address) == key)
         if pod is None or not addresses:
             return None
         return Endpoint(

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from birdctl.addresses import Family
+from birdctl.netfilter.model import Chain, Rule
 from birdctl.policies.compile.names import digest, logging_chain, refusing_chain
-from birdctl.policies.model import Chain, Direction, Rule
+from birdctl.policies.model import Direction
 from birdctl.policies.options import PolicyOptions
 
 ICMP_TYPES = {Family.IPV4: (3, 11, 12), Family.IPV6: (1, 2, 3, 4, 130, 131, 132, 133, 134, 135, 136, 143)}

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from birdctl.addresses import Address, Family, Prefix, family
+from birdctl.netfilter.model import Entry, IpSet, Net, Rule, SetMatch, SetType
 from birdctl.policies.compile.members import peer_set
 from birdctl.policies.compile.names import set_name
 from birdctl.policies.compile.peers import Block, Nodes, Peer
-from birdctl.policies.model import Direction, Entry, IpSet, Net, Rule, SetMatch, SetType
+from birdctl.policies.model import Direction
 
 POD_SIDE = {Direction.INGRESS: "dst", Direction.EGRESS: "src"}
 PEER_SIDE = {Direction.INGRESS: "src", Direction.EGRESS: "dst"}

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from birdctl.addresses import Family
 from birdctl.addresses import family as family_of
+from birdctl.netfilter.model import Entry, IpSet, Port, SetType
 from birdctl.policies.compile.directory import Change, Directory
 from birdctl.policies.compile.names import set_name
 from birdctl.policies.compile.peers import Endpoint, Pods
-from birdctl.policies.model import Entry, IpSet, Port, SetType
 
 Found = tuple[Family, Entry]
 

@@ -10,7 +10,8 @@ import hashlib
 from collections.abc import Iterable
 
 from birdctl.addresses import Family
-from birdctl.policies.model import CHAIN_PREFIX, SET_PREFIX, Direction, Rule
+from birdctl.netfilter.model import Rule
+from birdctl.policies.model import CHAIN_PREFIX, SET_PREFIX, Direction
 
 SHORT = {Direction.INGRESS: "IN", Direction.EGRESS: "EG"}
 

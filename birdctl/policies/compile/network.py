@@ -15,10 +15,11 @@ from birdctl.cluster.objects import (
     NetworkPolicyPort,
 )
 from birdctl.errors import InputError
+from birdctl.netfilter.model import Effect
 from birdctl.policies.compile.cidrs import parse_cidr
 from birdctl.policies.compile.peers import Block, Peer, Pods, Selector
 from birdctl.policies.compile.rules import Policy, PolicyRule, PortMatch
-from birdctl.policies.model import Direction, Effect
+from birdctl.policies.model import Direction
 
 STAGED = "birdctl.io/staged"
 PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}

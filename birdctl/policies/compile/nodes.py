@@ -8,10 +8,10 @@ from birdctl.addresses import Address, Family, Prefix, family, parse_address
 from birdctl.cluster.objects import Node
 from birdctl.cluster.store import Cluster
 from birdctl.errors import InputError
+from birdctl.netfilter.model import IpSet, SetType
 from birdctl.policies.compile.cidrs import parse_cidr
 from birdctl.policies.compile.matches import used_set
 from birdctl.policies.compile.peers import Nodes
-from birdctl.policies.model import IpSet, SetType
 
 _TYPES = ("InternalIP", "ExternalIP")
 

@@ -10,9 +10,8 @@ from birdctl.cluster.objects import NetworkPolicy
 from birdctl.cluster.store import Cluster, Key
 from birdctl.policies.compile.cluster import cluster_policy
 from birdctl.policies.compile.network import network_policy
-from birdctl.policies.compile.peers import Endpoint, Pods
+from birdctl.policies.compile.peers import Endpoint
 from birdctl.policies.compile.rules import Policy
-from birdctl.policies.model import Direction
 
 Change = tuple[Policy | None, Policy | None]
 """A policy before and after."""
@@ -35,7 +34,7 @@ class Policies:
         for before, after in found:
             if before:
                 self.faulty.pop(before.ref, None)
-            if after and after.problems:
+            if after and after.problems and (after.kind, after.key) not in cluster.errors:
                 self.faulty[after.ref] = after
         return [(before, after) for before, after in found if before != after]
 
@@ -52,7 +51,7 @@ class Policies:
         policies = self._by_namespace.setdefault(namespace, {})
         before = policies.pop(key, None)
         item = cluster.get(NetworkPolicy, key)
-        after = network_policy(item) if item else _unreadable(cluster, key)
+        after = network_policy(item) if item else None
         if after:
             policies[key] = after
         if not policies:
@@ -66,16 +65,3 @@ class Policies:
         others = (policy for policy in self._cluster if policy.key != key)
         self._cluster = tuple(sorted((*others, *([after] if after else [])), key=attrgetter("order")))
         return before, after
-
-
-def _unreadable(cluster: Cluster, key: str) -> Policy | None:
-    """What a NetworkPolicy that could not be decoded stands for: as nobody knows whom it selects, all its namespace."""
-    if (_NETWORK, key) not in cluster.errors:
-        return None
-    return Policy(
-        ref=f"{_NETWORK} {key}",
-        key=key,
-        kind=_NETWORK,
-        subject=Pods(namespace=key.partition("/")[0]),
-        rules={Direction.INGRESS: (), Direction.EGRESS: ()},
-    )

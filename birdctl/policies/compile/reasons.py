@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from birdctl.addresses import Address
+from birdctl.netfilter.model import Rule
 from birdctl.policies.compile.fixed import Fixed
-from birdctl.policies.model import Direction, Rule
+from birdctl.policies.model import Direction
 
 NAMED = 8
 """In a namespace with more combinations of policies one rule tells their number for all: not a rule for each pod."""

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from birdctl.errors import InputError
+from birdctl.netfilter.model import Effect
 from birdctl.policies.compile.peers import Block, Endpoint, Nodes, Peer, Pods
-from birdctl.policies.model import Direction, Effect
+from birdctl.policies.model import Direction
 
 Ports = tuple[int, int]
 

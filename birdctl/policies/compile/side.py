@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from ipaddress import collapse_addresses
 
 from birdctl.addresses import Address, Family, Prefix, host_prefix
+from birdctl.netfilter.model import Chain, IpSet, Rule
 from birdctl.policies.compile.block import Block, block, parts
 from birdctl.policies.compile.body import ALLOWED
 from birdctl.policies.compile.classes import Side
@@ -24,7 +25,7 @@ from birdctl.policies.compile.matches import address_set, of_pods
 from birdctl.policies.compile.names import direction_chain, logging_chain, rest_chain
 from birdctl.policies.compile.reasons import reasons
 from birdctl.policies.compile.trie import Trie, span
-from birdctl.policies.model import Chain, Direction, IpSet, Rule
+from birdctl.policies.model import Direction
 
 FEW = 4
 """At most so many pods of a class are named in its rules: these grow with classes, not with pods."""

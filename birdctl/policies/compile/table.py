@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from birdctl.addresses import Family, Prefix
+from birdctl.netfilter.model import Chain, IpSet, Owner, Rule, SetMatch, SetType, Table
 from birdctl.policies.compile.classes import Side
 from birdctl.policies.compile.fixed import Fixed
 from birdctl.policies.compile.names import CUT_SECONDS, POLICY, cut_set
 from birdctl.policies.compile.side import SideWriter
-from birdctl.policies.model import Chain, Direction, IpSet, Rule, SetMatch, SetType, Table
+from birdctl.policies.model import Direction
 
 _NEW = ("-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED")
 HOOKS = (
@@ -37,12 +38,13 @@ class TableWriter:
         written = [self._writers[direction].write(sides[direction], closed) for direction in order]
         entries = [rule for each in written for rule in each.entries]
         if not entries:
-            return Table(family=self._family, hooks=(), chains={}), {}
+            return Table(owner=Owner.POLICIES, family=self._family, hooks=(), chains={}), {}
         cut = self._cut()
         first = Rule(target="DROP", sets=(SetMatch(name=cut.name, directions="src,src,dst"),))
         chains = [*(chain for each in written for chain in each.chains), Chain(name=POLICY, rules=(first, *entries))]
         sets = [cut, *(ipset for each in written for ipset in each.sets)]
-        table = Table(family=self._family, hooks=HOOKS, chains={chain.name: chain for chain in chains})
+        by_name = {chain.name: chain for chain in chains}
+        table = Table(owner=Owner.POLICIES, family=self._family, hooks=HOOKS, chains=by_name)
         return table, {ipset.name: ipset for ipset in sets}
 
     def _cut(self) -> IpSet:

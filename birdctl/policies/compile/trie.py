@@ -11,10 +11,11 @@ from ipaddress import ip_network
 from itertools import groupby
 
 from birdctl.addresses import Address, Prefix, host_prefix
+from birdctl.netfilter.model import Chain, Rule
 from birdctl.policies.compile.body import Body
 from birdctl.policies.compile.matches import of_pods
 from birdctl.policies.compile.names import chain_name
-from birdctl.policies.model import Chain, Direction, Rule
+from birdctl.policies.model import Direction
 
 _DIGIT = 4
 _LEAF = 16

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 from birdctl.addresses import Address, Family, Prefix, family, parse_address
 from birdctl.cluster.bgp import AddressKind, BGPAdvertisement
+from birdctl.cluster.faults import Faults
 from birdctl.cluster.objects import Labels, LabelSelector
 from birdctl.errors import InputError
 from birdctl.routing.compile import configuration as defaults
 from birdctl.routing.compile import values
-from birdctl.routing.compile.faults import Faults
 from birdctl.routing.model import Attributes
 
 Class = frozenset[str]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from birdctl.cluster.objects import EndpointSlice, Labels, Namespace, Service
+from birdctl.cluster.programmed import ProgrammedService
 from birdctl.cluster.store import Cluster, Key
 from birdctl.errors import InputError
 from birdctl.routing.compile.book import Placed, ServiceBook
@@ -42,7 +43,7 @@ class Advertising:
 
     def _touched(self, cluster: Cluster, key: Key) -> Iterable[str]:
         match key:
-            case ("Service", name):
+            case ("Service" | "ProgrammedService", name):
                 return (name,)
             case ("EndpointSlice", name):
                 return self._moved(cluster, name)
@@ -64,7 +65,8 @@ def _announced(cluster: Cluster, key: str, rules: Rules) -> Announcement:
     service = cluster.get(Service, key)
     if service is None:
         return NOTHING
-    return announcement(service, cluster.slices_of(key), _labels(cluster, service.namespace), rules)
+    labels, programmed = _labels(cluster, service.namespace), cluster.get(ProgrammedService, key)
+    return announcement(service, cluster.slices_of(key), labels, rules, programmed)
 
 
 def _labels(cluster: Cluster, namespace: str) -> Labels:

@@ -11,9 +11,9 @@ import msgspec
 
 from birdctl.cluster import bgp
 from birdctl.cluster.bgp import BGPConfiguration
+from birdctl.cluster.faults import Faults
 from birdctl.errors import InputError
 from birdctl.routing.compile import values
-from birdctl.routing.compile.faults import Faults
 from birdctl.routing.model import Attributes, GracefulRestart, Limit, PrefixPattern, Timers
 from birdctl.routing.options import DEFAULT_ASN, RoutingOptions
 

@@ -5,7 +5,7 @@ Everything else that objects can ask for is in BIRD 2.0.12, the oldest supported
 
 from __future__ import annotations
 
-from birdctl.routing.compile.faults import Faults
+from birdctl.cluster.faults import Faults
 
 # Feature: the first version of BIRD 2 and of BIRD 3 that has it.
 NEEDED = {

@@ -8,15 +8,16 @@ from collections.abc import Collection, Iterator, Mapping
 import msgspec
 
 from birdctl.addresses import Family, Prefix, family
-from birdctl.cluster import objects
-from birdctl.cluster.bgp import AddressKind, AddressPool, BGPAdvertisement, BGPConfiguration, BGPPeer
+from birdctl.cluster import objects, pools
+from birdctl.cluster.bgp import AddressPool, BGPAdvertisement, BGPConfiguration, BGPPeer
+from birdctl.cluster.faults import Faults
+from birdctl.cluster.serviceaddresses import AddressRules
 from birdctl.cluster.store import Cluster
 from birdctl.errors import InputError
-from birdctl.routing.compile import advertisements, filters, nodes, peer_lists, peer_objects, pools, topology
+from birdctl.routing.compile import advertisements, filters, nodes, peer_lists, peer_objects, topology
 from birdctl.routing.compile.advertisements import Advertisement
 from birdctl.routing.compile.book import Placed
 from birdctl.routing.compile.configuration import Configuration, configuration
-from birdctl.routing.compile.faults import Faults
 from birdctl.routing.compile.nodes import NodeFacts, NodePolicy
 from birdctl.routing.compile.peers import External, Peer, Surroundings, externals
 from birdctl.routing.compile.services import Rules
@@ -181,19 +182,19 @@ def _guards(scene: _Scene, policy: NodePolicy, pool_ranges: tuple[Prefix, ...]) 
 
 
 def _rules(scene: _Scene, found: tuple[Advertisement, ...], pool_ranges: tuple[Prefix, ...]) -> Rules:
-    options = scene.options
-    ranges: dict[AddressKind, tuple[Prefix, ...]] = {
-        "ExternalIP": options.service_external_ip_range,
-        "LoadBalancerIP": (*options.loadbalancer_ip_range, *pool_ranges),
-    }
+    options, strict = scene.options, scene.options.strict_external_ip_validation
     return Rules(
         node=scene.own.name,
         families=frozenset(scene.own.families),
         advertise=scene.configuration.advertise,
         advertisements=found,
         without_endpoints=options.advertise_without_endpoints,
-        cluster_ranges=options.service_cluster_ip_range,
-        ranges=ranges if options.strict_external_ip_validation else {},
+        only_programmed=options.only_programmed,
+        addresses=AddressRules(
+            cluster=options.service_cluster_ip_range,
+            external=options.service_external_ip_range if strict else None,
+            load_balancer=(*options.loadbalancer_ip_range, *pool_ranges) if strict else None,
+        ),
     )
 
 

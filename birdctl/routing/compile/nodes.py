@@ -12,32 +12,17 @@ from typing import TypeVar
 
 import msgspec
 
-from birdctl.addresses import Address, Family, Prefix, family, parse_address, sort_key
+from birdctl.addresses import Address, Family, Prefix, family, parse_prefix, sort_key
+from birdctl.cluster.annotations import annotation
+from birdctl.cluster.faults import Faults
+from birdctl.cluster.nodes import node_addresses, pod_cidrs
 from birdctl.cluster.objects import Labels, Node
 from birdctl.errors import InputError
 from birdctl.routing.compile import values
-from birdctl.routing.compile.faults import Faults
 from birdctl.routing.model import Attributes
 from birdctl.routing.options import RoutingOptions
 
 T = TypeVar("T")
-
-_GROUPS = ("birdctl.io", "kube-router.io")
-
-
-class Annotation(msgspec.Struct, frozen=True, kw_only=True):
-    """One annotation as it was found: `field` is where, `text` what it says (YAML keeps its indentation)."""
-
-    field: str
-    text: str
-
-    @property
-    def word(self) -> str:
-        return self.text.strip()
-
-    def items(self) -> list[str]:
-        """The entries of a comma list; blank ones are kept, for they count in parallel lists."""
-        return [item.strip() for item in self.text.split(",")] if self.word else []
 
 
 class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,18 +61,9 @@ class NodePolicy(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[InputError, ...]
 
 
-def annotation(annotations: Labels, name: str) -> Annotation | None:
-    """The annotation `birdctl.io/name`, else `kube-router.io/name`."""
-    for group in _GROUPS:
-        key = f"{group}/{name}"
-        if key in annotations:
-            return Annotation(field=f"metadata.annotations[{key}]", text=annotations[key])
-    return None
-
-
 def facts(node: Node, options: RoutingOptions) -> NodeFacts:
     faults = Faults(node.ref)
-    known = tuple(_known_addresses(node, faults))
+    known = tuple(node_addresses(node, faults))
     listened = tuple(_listed(node, "bgp-local-addresses", values.unicast, faults))
     addresses = _one_per_family(known, listened, options)
     if not addresses:
@@ -115,7 +91,7 @@ def policy(node: Node) -> NodePolicy:
     for few, many in _listed(node, "node.bgp.communities", lambda text: values.communities([text]), faults):
         standard.update(few)
         large.update(many)
-    rejected = _listed(node, "node.bgp.customimportreject", values.prefix, faults)
+    rejected = _listed(node, "node.bgp.customimportreject", parse_prefix, faults)
     return NodePolicy(
         attributes=Attributes(
             communities=tuple(sorted(standard)),
@@ -125,16 +101,6 @@ def policy(node: Node) -> NodePolicy:
         rejected=tuple(sorted(set(rejected), key=sort_key)),
         problems=tuple(faults),
     )
-
-
-def _known_addresses(node: Node, faults: Faults) -> Iterator[Address]:
-    """Internal before external, else in the object's order."""
-    for kind in ("InternalIP", "ExternalIP"):
-        for index, entry in enumerate(node.status.addresses):
-            if entry.type == kind:
-                address = faults.read(f"status.addresses[{index}].address", parse_address, entry.address)
-                if address:
-                    yield address
 
 
 def _one_per_family(
@@ -152,12 +118,7 @@ def _one_per_family(
 
 
 def _pod_cidrs(node: Node, addresses: Mapping[Family, Address], faults: Faults) -> tuple[Prefix, ...]:
-    spec = node.spec
-    overriding = annotation(node.metadata.annotations, "pod-cidrs") or annotation(node.metadata.annotations, "pod-cidr")
-    field = overriding.field if overriding else "spec.podCIDRs"
-    texts = overriding.items() if overriding else spec.pod_cidrs or ((spec.pod_cidr,) if spec.pod_cidr else ())
-    found = {prefix for text in texts if (prefix := faults.read(field, values.prefix, text))}
-    return tuple(sorted((prefix for prefix in found if family(prefix) in addresses), key=sort_key))
+    return tuple(sorted((prefix for prefix in pod_cidrs(node, faults) if family(prefix) in addresses), key=sort_key))
 
 
 def _annotated(node: Node, name: str, parse: Callable[[str], T], faults: Faults) -> T | None:

@@ -12,12 +12,12 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from birdctl.cluster.annotations import Annotation, annotation
+from birdctl.cluster.faults import Faults
 from birdctl.cluster.objects import Node
 from birdctl.errors import InputError
 from birdctl.routing.compile import values
 from birdctl.routing.compile.configuration import Configuration
-from birdctl.routing.compile.faults import Faults
-from birdctl.routing.compile.nodes import Annotation, annotation
 from birdctl.routing.compile.peers import Peer
 from birdctl.routing.model import Attributes, Bfd
 from birdctl.routing.options import RoutingOptions

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from birdctl.addresses import Family
 from birdctl.cluster import bgp, objects
 from birdctl.cluster.bgp import BGPPeer, BGPPeerSpec
+from birdctl.cluster.faults import Faults
 from birdctl.routing.compile import configuration as defaults
 from birdctl.routing.compile import values
 from birdctl.routing.compile.configuration import Configuration
-from birdctl.routing.compile.faults import Faults
 from birdctl.routing.compile.nodes import NodeFacts
 from birdctl.routing.compile.peers import Peer
 from birdctl.routing.model import AddPaths, Attributes, Bfd

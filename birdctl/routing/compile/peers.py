@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from birdctl.addresses import Address, Family, family
+from birdctl.cluster.faults import Faults
 from birdctl.errors import InputError
 from birdctl.routing.compile import features
 from birdctl.routing.compile.configuration import Configuration
-from birdctl.routing.compile.faults import Faults
 from birdctl.routing.compile.names import digit, symbol
 from birdctl.routing.compile.nodes import NodeFacts
 from birdctl.routing.compile.topology import IBGP_TTL

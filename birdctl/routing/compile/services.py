@@ -5,41 +5,39 @@ A pure function of the service, its slices and its namespace's labels, so that a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
 from birdctl.addresses import Address, Family, Prefix, family, host_prefix, parse_address
+from birdctl.cluster.annotations import annotation
 from birdctl.cluster.bgp import AddressKind, Advertise
+from birdctl.cluster.faults import Faults
 from birdctl.cluster.objects import Endpoint, EndpointSlice, Labels, Service
+from birdctl.cluster.programmed import ProgrammedService
+from birdctl.cluster.serviceaddresses import AddressRules, has_no_addresses, placed_addresses
 from birdctl.errors import InputError
 from birdctl.routing.compile.advertisements import DEFAULTS, Advertisement, Class
-from birdctl.routing.compile.faults import Faults
-from birdctl.routing.compile.nodes import annotation
 
 _SOURCES: Mapping[AddressKind, str] = {
     "ClusterIP": "clusterIP",
     "ExternalIP": "externalIP",
     "LoadBalancerIP": "loadBalancerIP",
 }
-_RANGES: Mapping[AddressKind, str] = {
-    "ExternalIP": "--service-external-ip-range",
-    "LoadBalancerIP": "--loadbalancer-ip-range and no AddressPool",
-}
 _TRUE = frozenset({"1", "t", "true"})
 _FALSE = frozenset({"0", "f", "false"})
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """What decides about every service alike. `ranges`: where addresses of a kind must lie, unless it has no entry."""
+    """What decides about every service alike."""
 
     node: str
     families: frozenset[Family]
     advertise: Advertise
     advertisements: tuple[Advertisement, ...]
     without_endpoints: bool
-    cluster_ranges: tuple[Prefix, ...]
-    ranges: Mapping[AddressKind, tuple[Prefix, ...]]
+    only_programmed: bool
+    addresses: AddressRules
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,19 +57,28 @@ class Announcement(msgspec.Struct, frozen=True):
 NOTHING = Announcement()
 
 
-def announcement(service: Service, slices: Collection[EndpointSlice], namespace: Labels, rules: Rules) -> Announcement:
+def announcement(
+    service: Service,
+    slices: Collection[EndpointSlice],
+    namespace: Labels,
+    rules: Rules,
+    programmed: ProgrammedService | None = None,
+) -> Announcement:
     faults = Faults(service.ref)
     asked = _asked(service, namespace, rules, faults)
-    if not asked or _has_no_addresses(service):
+    if not asked or has_no_addresses(service):
         return Announcement({}, tuple(faults)) if faults else NOTHING
     claims: dict[Prefix, Claim] = {}
-    endpoints = _Endpoints(service, slices, rules)
+    endpoints = _Endpoints(service, slices, rules, programmed)
     for kind, names in asked.items():
-        for place, text in _texts(service, kind):
+        for place, text in placed_addresses(service, kind):
             address = faults.read(place, parse_address, text)
             if address is None or family(address) not in rules.families or not endpoints.serve(kind, address):
                 continue
-            if _is_permitted(kind, address, place, rules, faults):
+            refusal = rules.addresses.refusal(kind, address)
+            if refusal:
+                faults.add(place, f"{refusal}: not advertised")
+            else:
                 _claim(claims, address, names, _SOURCES[kind])
     return Announcement(claims, tuple(faults)) if claims or faults else NOTHING
 
@@ -107,42 +114,20 @@ def _annotated(service: Service, name: str, faults: Faults) -> bool | None:
     return found.word.lower() in _TRUE
 
 
-def _has_no_addresses(service: Service) -> bool:
-    """Headless, or only a name."""
-    spec = service.spec
-    return (
-        spec.type == "ExternalName"
-        or (spec.cluster_ip or (spec.cluster_ips or ("",))[0]) in ("", "None")
-        or "service.kubernetes.io/headless" in service.metadata.labels
-    )
-
-
-def _texts(service: Service, kind: AddressKind) -> Iterator[tuple[str, str]]:
-    """The addresses of one kind, each with the field it stands in."""
-    spec = service.spec
-    match kind:
-        case "ClusterIP":
-            yield from _placed("spec.clusterIPs", spec.cluster_ips or (spec.cluster_ip,))
-        case "ExternalIP":
-            yield from _placed("spec.externalIPs", spec.external_ips)
-        case "LoadBalancerIP":
-            if spec.type == "LoadBalancer" and annotation(service.metadata.annotations, "service.skiplbips") is None:
-                for index, ingress in enumerate(service.status.load_balancer.ingress):
-                    if ingress.ip and ingress.ip_mode == "VIP":
-                        yield f"status.loadBalancer.ingress[{index}].ip", ingress.ip
-
-
-def _placed(field_: str, texts: Iterable[str]) -> Iterator[tuple[str, str]]:
-    return ((f"{field_}[{index}]", text) for index, text in enumerate(texts))
-
-
 class _Endpoints:
     """Whether traffic to an address of the service that reaches this node has somewhere to go."""
 
-    def __init__(self, service: Service, slices: Collection[EndpointSlice], rules: Rules) -> None:
+    def __init__(
+        self,
+        service: Service,
+        slices: Collection[EndpointSlice],
+        rules: Rules,
+        programmed: ProgrammedService | None,
+    ) -> None:
         spec = service.spec
         self._slices = slices
         self._rules = rules
+        self._programmed = programmed
         self._unready_too = spec.publish_not_ready_addresses
         local = annotation(service.metadata.annotations, "service.local")
         self._external_local = spec.external_traffic_policy == "Local" or bool(local and local.word == "true")
@@ -150,35 +135,22 @@ class _Endpoints:
 
     def serve(self, kind: AddressKind, address: Address) -> bool:
         local = self._internal_local if kind == "ClusterIP" else self._external_local
-        if self._rules.without_endpoints and not local:
-            return True
-        return any(
+        idle = self._rules.without_endpoints and not local
+        if self._rules.only_programmed and not self._is_programmed(address, idle=idle):
+            return False
+        return idle or any(
             self._counts(endpoint) and (not local or endpoint.node_name == self._rules.node)
             for each in self._slices
             if each.address_type == family(address)
             for endpoint in each.endpoints
         )
 
+    def _is_programmed(self, address: Address, *, idle: bool) -> bool:
+        found = self._programmed
+        return found is not None and address in (found.addresses if idle else found.serving)
+
     def _counts(self, endpoint: Endpoint) -> bool:
         return self._unready_too or endpoint.conditions.is_ready
-
-
-def _is_permitted(kind: AddressKind, address: Address, place: str, rules: Rules, faults: Faults) -> bool:
-    """Strict validation: an address of its own ranges, and never one that could be a cluster IP."""
-    ranges = rules.ranges.get(kind)
-    if ranges is None:
-        return True
-    if _within(address, rules.cluster_ranges):
-        faults.add(place, f"{address} lies in --service-cluster-ip-range: not advertised")
-    elif not _within(address, ranges):
-        faults.add(place, f"{address} lies in none of {_RANGES[kind]}: not advertised")
-    else:
-        return True
-    return False
-
-
-def _within(address: Address, ranges: Iterable[Prefix]) -> bool:
-    return any(address in prefix for prefix in ranges)
 
 
 def _claim(

@@ -70,20 +70,6 @@ def asn_text(text: str) -> int:
     return asn(number(text, 0, _LARGEST))
 
 
-def prefix(text: str) -> Prefix:
-    try:
-        return parse_prefix(text)
-    except ValueError as error:
-        raise ValueError(f"{error}{_without_host_bits(text)}") from None
-
-
-def _without_host_bits(text: str) -> str:
-    try:
-        return f"; expected {ipaddress.ip_interface(text).network}"
-    except ValueError:
-        return ""
-
-
 def unicast(text: str) -> Address:
     """An address that one host can have."""
     address = parse_address(text)
@@ -92,19 +78,6 @@ def unicast(text: str) -> Address:
     if isinstance(address, ipaddress.IPv6Address) and address.scope_id:
         raise ValueError(f"{text}: give the interface in its own field")
     return address
-
-
-def span(text: str) -> tuple[Prefix, ...]:
-    """The prefixes of `192.0.2.0/26` or of `192.0.2.128-192.0.2.140`."""
-    first, dash, last = text.partition("-")
-    if not dash:
-        return (prefix(text.strip()),)
-    low, high = parse_address(first.strip()), parse_address(last.strip())
-    if low.version != high.version:
-        raise ValueError(f"{text} mixes IPv4 and IPv6")
-    if int(low) > int(high):
-        raise ValueError(f"{text} ends before it begins")
-    return tuple(ipaddress.summarize_address_range(low, high))
 
 
 def seconds(text: str, low: int, high: int) -> int:
@@ -174,7 +147,7 @@ def _community(text: str) -> Community | LargeCommunity:
 
 def pattern(rule: PrefixRule) -> PrefixPattern:
     """An allow-list entry; without lengths exactly its prefix, with only one of them up to or down to the end."""
-    network = prefix(rule.prefix)
+    network = parse_prefix(rule.prefix)
     low, high = rule.min_length, rule.max_length
     if low is None:
         low = network.prefixlen

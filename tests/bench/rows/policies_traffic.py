@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from birdctl.addresses import Family
-from birdctl.policies.iptables import Mode
+from birdctl.netfilter.iptables import Mode
 from tests.bench.forwarding import Forwarding, pinned
 from tests.bench.policy_objects import Size
 from tests.bench.report import Measured, Row

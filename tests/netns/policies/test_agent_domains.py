@@ -76,15 +76,22 @@ def test_policies_do_not_wait_for_a_bird_that_hangs(agent: AgentNode, manifests:
 
 
 def test_routing_does_not_wait_for_a_kernel_that_refuses_policies(agent: AgentNode) -> None:
+    """A set that leads to all policies is there already, of another kind and in use."""
     agent.start_bird()
-    agent.namespace.run("ipset create birdctl-cut4-300 hash:net")
-    agent.namespace.run("iptables -w 10 -A INPUT -s 192.0.2.9/32 -m set --match-set birdctl-cut4-300 src -j ACCEPT")
+    agent.start_agent()
+    converged(agent)
+    name = next(each for each in agent.namespace.run("ipset list -n").split() if each.startswith("birdctl-iso4"))
+    agent.kill_agent()
+    for command in ("iptables -F", "iptables -X", "ip6tables -F", "ip6tables -X", "ipset destroy"):
+        agent.namespace.run(command)
+    rule = f"INPUT -m set --match-set {name} src,src -j ACCEPT"
+    agent.namespace.run(f"ipset create {name} hash:net,port")
+    agent.namespace.run(f"iptables -w 10 -A {rule}")
     agent.start_agent()
     eventually(lambda: domain(agent, "routing").get("converged"))
     eventually(lambda: domain(agent, "policies").get("lastError"))
     assert not agent.status()["converged"]
-    agent.namespace.run("iptables -w 10 -D INPUT -s 192.0.2.9/32 -m set --match-set birdctl-cut4-300 src -j ACCEPT")
-    agent.namespace.run("ipset destroy birdctl-cut4-300")
+    agent.namespace.run(f"iptables -w 10 -D {rule}")
     converged(agent)
     assert is_enforced(agent, POD.addresses[0])
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import closing
 from dataclasses import replace
 from ipaddress import ip_address
-from itertools import count, product
+from itertools import product
 
 import pytest
 
-from birdctl.addresses import Family
+from birdctl.addresses import Family, host_prefix
 from birdctl.errors import Unavailable
+from birdctl.netfilter.ipset import IpsetBackend
+from birdctl.netfilter.iptables import Mode
+from birdctl.netfilter.iptables_mode import detect
+from birdctl.netfilter.model import IpSet, Net, Owner, SetType
 from birdctl.policies.apply import PolicyBackend
-from birdctl.policies.ipset import IpsetBackend
-from birdctl.policies.iptables import Mode
-from birdctl.policies.iptables_mode import detect
-from birdctl.policies.model import IpSet, PolicyState, SetType
+from birdctl.policies.model import PolicyState
 from birdctl.policies.simulate import verdict
 from tests.bird.daemon import Namespace
 from tests.netns.policies.kernel import PLACES, address, compiled, inside
@@ -91,30 +93,6 @@ def test_nothing_is_written_when_nothing_changed(backend, monkeypatch):
     assert backend.read() == before
 
 
-class Killed(BaseException):
-    """What stands for SIGKILL: nothing of the backend runs after it."""
-
-
-def dies_at(backend, step, monkeypatch):
-    """The backend ends before its write number `step`; False when there are not that many."""
-    numbers = count()
-
-    def counted(write):
-        def wrapped(*arguments):
-            sent = [
-                list(argument) if index == 0 and not isinstance(argument, Family) else argument
-                for index, argument in enumerate(arguments)
-            ]
-            if sent[0] != [] and next(numbers) == step:
-                raise Killed
-            return write(*sent)
-
-        return wrapped
-
-    monkeypatch.setattr(backend._ipset._netlink, "request", counted(backend._ipset._netlink.request))
-    monkeypatch.setattr(backend._iptables, "write", counted(backend._iptables.write))
-
-
 def answers(state):
     """What becomes of packets between all places, by family, ends and port."""
     return {
@@ -123,31 +101,6 @@ def answers(state):
         ).allowed
         for family, source, target, port in product(Family, PLACES, PLACES, (80, 81))
     }
-
-
-@pytest.mark.parametrize(("old", "new"), [("one", "other"), ("other", "moved"), ("moved", "none"), ("none", "one")])
-def test_whenever_it_is_killed_packets_meet_the_old_policy_or_the_new_one(mode, old, new, monkeypatch):
-    before, after = compiled(*STATES[old]), compiled(*STATES[new])
-    for step in count():
-        dying, reborn = PolicyBackend(mode), PolicyBackend(mode)
-        dying.apply(before)
-        with monkeypatch.context() as patch:
-            dies_at(dying, step, patch)
-            try:
-                dying.apply(after)
-                complete = True
-            except Killed:
-                complete = False
-        found = answers(reborn.read())
-        for question, answer in found.items():
-            assert answer in (answers(before)[question], answers(after)[question]), question
-        reborn.apply(after)
-        assert holds(reborn, after)
-        dying.close()
-        reborn.close()
-        if complete:
-            assert step >= 2
-            return
 
 
 FOREIGN = """*filter
@@ -240,21 +193,71 @@ def test_the_mode_is_that_of_kubelet_then_of_more_rules_then_of_plain_iptables(m
     assert detect() == (expected or mode)
 
 
+def shell(command):
+    subprocess.run(command, shell=True, check=True)
+
+
+OTHER_KINDS = ("hash:net", "hash:ip family inet6", "hash:ip timeout 9", "hash:ip maxelem 9", "list:set", "hash:net,net")
+
+
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+def test_sets_of_our_names_and_another_kind_make_room_for_ours(backend, kind):
+    state = compiled(ONE, DB, GUARD)
+    for name, each in state.sets.items():
+        if each.family is Family.IPV4:
+            shell(f"ipset create {name} {kind} 2>/dev/null || ipset create {name} bitmap:port range 0-9")
+    assert backend.apply(state).refused == {}
+    assert holds(backend, state)
+
+
+def as_another_version(state, **cut):
+    """With sets of peers and of what is cut of other kinds under the same names."""
+    sets = {}
+    for name, each in state.sets.items():
+        if name.startswith("birdctl-pods"):
+            nets = frozenset(Net(prefix=host_prefix(entry)) for entry in each.entries)
+            sets[name] = replace(each, type=SetType.NET, entries=nets)
+        elif each.timeout:
+            sets[name] = replace(each, **cut)
+    return replace(state, sets={**state.sets, **sets})
+
+
+@pytest.mark.parametrize("cut", [{"timeout": 7}, {"max_entries": 9}, {"type": SetType.IP_PORT}])
+def test_what_another_version_left_in_use_gives_way_to_ours(mode, cut):
+    state = compiled(ONE, DB)
+    with closing(PolicyBackend(mode)) as former, closing(PolicyBackend(mode)) as backend:
+        former.apply(as_another_version(state, **cut))
+        assert backend.apply(state).refused == {}
+        assert holds(backend, state)
+
+
+IN_USE = "a set of that name and another kind is there, and rules of others use it"
+
+
+def take(name, mode):
+    """Somebody else's rule uses a set of this name, of a kind that birdctl does not use."""
+    shell(f"ipset create {name} hash:net,port && iptables-{mode} -A INPUT -m set --match-set {name} src,src")
+
+
 def test_a_policy_whose_set_cannot_be_leaves_its_pods_closed_and_others_intact(backend, mode):
     state = compiled(ONE, DB)
     name = next(name for name, each in state.sets.items() if each.type is SetType.NET)
-    subprocess.run(
-        f"ipset create {name} hash:ip,port,ip && iptables-{mode} -A INPUT -m set --match-set {name} src,src,dst",
-        shell=True,
-        check=True,
-    )
-    assert backend.apply(state).refused == {
-        "NetworkPolicy red/one": f"ipset {name}: a set of that name and another type is there"
-    }
+    take(name, mode)
+    assert backend.apply(state).refused == {"NetworkPolicy red/one": f"ipset {name}: {IN_USE}"}
     found, wanted = answers(backend.read()), answers(state)
     assert found == wanted
-    subprocess.run([f"iptables-{mode}", "-F", "INPUT"], check=True)
-    backend.apply(state, verify=True)
+    shell(f"iptables-{mode} -F INPUT")
+    assert not backend.apply(state, verify=True).refused
+    assert holds(backend, state)
+
+
+def test_a_cut_set_that_cannot_be_closes_nothing_and_connections_are_cut_without_it(backend, mode):
+    state = compiled(ONE, DB)
+    take("birdctl-cut4", mode)
+    assert backend.apply(state).refused == {"": f"ipset birdctl-cut4: {IN_USE}"}
+    assert answers(backend.read()) == answers(state)
+    assert backend.cut(None) == 0
+    shell(f"iptables-{mode} -F INPUT")
     assert not backend.apply(state, verify=True).refused
     assert holds(backend, state)
 
@@ -301,7 +304,7 @@ def test_what_all_policies_need_and_the_kernel_lacks_changes_nothing(backend):
     state = compiled(ONE)
     backend.apply(state)
     entry = state.tables[Family.IPV4].chains["BIRDCTL-POLICY"]
-    broken = replace(entry, rules=(replace(entry.rules[0], extra=IMPOSSIBLE), *entry.rules[1:]))
+    broken = replace(entry, rules=(*entry.rules[:-1], replace(entry.rules[-1], extra=IMPOSSIBLE)))
     table = state.tables[Family.IPV4]
     table = replace(table, chains={**table.chains, entry.name: broken})
     with pytest.raises(Unavailable, match="what every policy needs"):
@@ -319,7 +322,7 @@ def test_counters_are_by_policy_and_never_go_down(backend):
 
 
 def test_a_set_takes_more_addresses_than_ipset_does_by_itself():
-    sets = IpsetBackend()
+    sets = IpsetBackend(Owner.POLICIES)
     many = frozenset(ip_address(0x0A000000 + number) for number in range(70_000))
     wanted = IpSet(name="birdctl-many", type=SetType.IP, family=Family.IPV4, entries=many)
     assert sets.create([wanted]) == {}

@@ -10,8 +10,8 @@ from itertools import cycle, islice
 import pytest
 
 from birdctl.addresses import Family
+from birdctl.netfilter.iptables import Mode
 from birdctl.policies.apply import PolicyBackend
-from birdctl.policies.iptables import Mode
 from tests.netns.policies.kernel import PLACES, Kernel, address, compiled, inside
 from tests.polling import eventually
 from tests.unit.policies.build import labels, pod, policy
@@ -214,6 +214,23 @@ def test_a_pod_that_is_relabelled_in_both_respects_is_never_seen_half_way(kernel
     assert told(receiver) == [0]
 
 
+@pytest.mark.parametrize("family", list(Family))
+def test_what_a_chain_counted_outlives_it(kernel, backend, family):
+    """Nobody asks before the rules are gone that counted every datagram."""
+
+    def counted():
+        return sum(each.packets for each in backend.counters() if each.effect == "allow" and "red/web" in each.policy)
+
+    before, total = counted(), 0
+    for state in (allow(("client", 1000)), allow(("client", 1000), ("db", 2000)), allow(("client", 1000))):
+        backend.apply(state)
+        (sent,) = told(ready(kernel.run("client", SEND, address("web", family), "1000")))
+        total += sent
+    backend.apply(compiled())
+    assert total > 0
+    assert counted() - before == total
+
+
 @pytest.fixture
 def babbling(kernel):
     ready(kernel.run("web", BABBLE))
@@ -295,3 +312,15 @@ def test_who_is_rejected_knows_at_once(kernel, backend, direction, kind, family)
     said, seconds = kernel.run(source, ASK, kind, address(target, family)).communicate(timeout=20)[0].split()
     assert said == "ConnectionRefusedError"
     assert float(seconds) < 0.5
+
+
+@pytest.mark.usefixtures("babbling")
+def test_what_a_writer_that_was_killed_did_not_cut_its_successor_cuts(kernel, backend):
+    backend.apply(OPEN)
+    talking = kernel.run("client", TALK, "tcp", address("web"), "80")
+    assert eventually(lambda: hears(talking))
+    backend.apply(ONLY_DB)
+    assert hears(talking)
+    with closing(PolicyBackend(backend.mode)) as successor:
+        assert successor.cut(successor.apply(ONLY_DB).touched) == 1
+    eventually(lambda: silent(talking))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from birdctl.policies.iptables import Mode
+from birdctl.netfilter.iptables import Mode
 from tests.netns.policies.scene import Scene, scene
 
 QUESTIONS = [
@@ -20,6 +20,8 @@ QUESTIONS = [
     ("node:n1 red/web 81", True, []),
     ("node:n2 red/web 81", False, ["NetworkPolicy red/web"]),
     ("red/web node:n1 22", True, []),
+    ("10.9.2.1 red/web 81", True, []),
+    ("red/web 10.9.2.1 22", True, []),
     ("red/web red/db 5432", True, []),
     ("red/web 198.51.100.7 443", False, ["ClusterNetworkPolicy guard"]),
     ("red/web 203.0.113.1 443", True, []),
@@ -30,6 +32,11 @@ QUESTIONS = [
 def node(request, tmp_path_factory):
     with scene(tmp_path_factory.mktemp("scene"), request.param) as found:
         yield found
+
+
+def mode(node: Scene) -> str:
+    """In which the agent writes."""
+    return "legacy" if "BIRDCTL-POLICY" in node.kernel.node.run("iptables-legacy-save") else "nft"
 
 
 def explained(node: Scene, question: str, code: int = 0):
@@ -92,8 +99,7 @@ def test_from_elsewhere_the_objects_alone_answer(node: Scene, tmp_path: Path) ->
 
 
 def test_rules_that_somebody_changed_are_found_out(node: Scene) -> None:
-    mode = "legacy" if "BIRDCTL-IN" in node.kernel.node.run("iptables-legacy-save") else "nft"
-    node.kernel.node.run(f"iptables-{mode} -F BIRDCTL-IN")
+    node.kernel.node.run(f"iptables-{mode(node)} -F BIRDCTL-IN")
     found = explained(node, "10.9.2.2 red/web 80", code=1)
     assert found[0]["agrees"] is False
     done = node.birdctl("explain", "policy", "10.9.2.2", "red/web", "80", *node.source)
@@ -104,11 +110,29 @@ def test_rules_that_somebody_changed_are_found_out(node: Scene) -> None:
     assert explained(node, "10.9.2.2 red/web 80")[0]["agrees"] is True
 
 
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        ("FORWARD {} -p tcp --dport 81 -j ACCEPT", "DISAGREE: birdctl's are not the first rules of FORWARD"),
+        ("BIRDCTL-IN {} -m mark --mark 1 -j RETURN", "not what birdctl wrote: a match that birdctl does not write"),
+        ("BIRDCTL-POLICY {} -j RETURN", "DISAGREE with the objects, which refuse it here"),
+    ],
+)
+def test_rules_of_others_before_ours_or_among_them_are_found_out(node: Scene, rule: str, found: str) -> None:
+    node.kernel.node.run(f"iptables-{mode(node)} -I {rule.format(1)}")
+    try:
+        (item,) = explained(node, "10.9.3.2 red/web 81", code=1)
+    finally:
+        node.kernel.node.run(f"iptables-{mode(node)} -D {rule.format('')}")
+    assert (item["allowed"], item["agrees"]) == (False, False)
+    assert any(step["text"].startswith(found) for step in item["steps"])
+    assert explained(node, "10.9.3.2 red/web 81")[0]["agrees"] is True
+
+
 def test_the_plan_names_what_the_kernel_lacks(node: Scene) -> None:
     flags = ("--node=n1", "--run-router=false", "--run-firewall", "--exit-code", *node.source)
     assert node.birdctl("plan", *flags).stdout == "n1: nothing to do, the kernel has these policies\n"
-    mode = "legacy" if "BIRDCTL-IN" in node.kernel.node.run("iptables-legacy-save") else "nft"
-    node.kernel.node.run(f"iptables-{mode} -F BIRDCTL-IN")
+    node.kernel.node.run(f"iptables-{mode(node)} -F BIRDCTL-IN")
     found = node.document("plan", *flags, code=4)
     assert "NetworkPolicy red/web" in found["policies"]["added"] + found["policies"]["changed"]
     assert "IPv4 BIRDCTL-IN" in found["chains"]["changed"]

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from birdctl.policies.iptables import Mode
+from birdctl.netfilter.iptables import Mode
 from tests.bird.daemon import _ENDS_WITH_US
 from tests.netns.policies.scene import Scene, scene
 from tests.polling import eventually

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from birdctl.policies.iptables import Mode
+from birdctl.netfilter.iptables import Mode
 from tests.bird.daemon import Namespace
 from tests.netns.policies.scene import OBJECTS
 

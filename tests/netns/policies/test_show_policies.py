@@ -11,7 +11,7 @@ import pytest
 
 from birdctl.cli.places import Place
 from birdctl.cli.show.policies import read
-from birdctl.policies.iptables import Mode
+from birdctl.netfilter.iptables import Mode
 from tests.netns.policies.scene import Scene, scene
 
 

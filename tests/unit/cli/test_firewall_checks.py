@@ -9,7 +9,8 @@ import pytest
 from birdctl.addresses import Family
 from birdctl.cli import checks, firewall_checks
 from birdctl.errors import BackendError
-from birdctl.policies.iptables import Mode
+from birdctl.netfilter.iptables import Mode
+from birdctl.policies import bridges
 from birdctl.settings import Settings
 from tests.unit.cli.test_checks import put
 
@@ -18,6 +19,7 @@ from tests.unit.cli.test_checks import put
 def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty /proc."""
     monkeypatch.setattr(checks, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(bridges, "SYSCTLS", tmp_path / "proc/sys")
     return tmp_path / "proc"
 
 

@@ -15,8 +15,8 @@ import yaml
 
 from birdctl.cluster.events import Event
 from birdctl.cluster.folder import FolderSource, load_folder
-from birdctl.cluster.manifests import ALL_TYPES
-from birdctl.cluster.objects import Node
+from birdctl.cluster.manifests import ALL_TYPES, Manifests
+from birdctl.cluster.objects import Node, Object
 from birdctl.cluster.store import Cluster
 from birdctl.errors import Unavailable
 from tests.polling import eventually
@@ -218,6 +218,23 @@ class TestWatching:
         (folder / "n2.yaml").write_text(node("n2"))
         eventually(watched.has_settled({"n2"}), 3)
         assert watched.source.healthy
+
+    def test_a_text_that_cannot_be_read_takes_nothing_away(self, folder: Path):
+        path, manifests = folder / "n1.yaml", Manifests(folder)
+        path.write_text(node("n1") + node("n2"))
+        manifests.read()
+        path.write_text("kind: [\n" + node("n2", "10.9.0.0/24"))
+        for _ in range(2):
+            manifests.forget()
+            found = manifests.read()
+            assert {each.name: each.spec.pod_cidr for each in found[Node].objects} == {
+                "n1": "10.1.0.0/24",
+                "n2": "10.9.0.0/24",
+            }
+            assert list(found[Object].errors) == ["n1.yaml line 2"]
+        path.write_text(node("n2"))
+        manifests.forget()
+        assert [each.name for each in manifests.read()[Node].objects] == ["n2"]
 
     def test_a_change_is_out_within_a_few_hundredths_of_a_second(self, folder: Path, watched: Watched):
         def taken(number: int) -> float:

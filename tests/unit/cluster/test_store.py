@@ -83,6 +83,21 @@ def test_a_bad_object_does_not_keep_its_good_version():
     assert cluster.errors == {N1: error("n1")} or str(cluster.errors[N1]) == str(error("n1"))
 
 
+def test_what_remains_of_a_bad_object_takes_its_place_until_it_is_right():
+    cluster = after(Replaced(Node, (node("n1"),)), Rejected(Node, "n1", error("n1"), remains=node("n1", "")))
+    assert cluster.get(Node, "n1") == node("n1", "")
+    assert set(cluster.errors) == {N1}
+    cluster.take_dirty()
+    cluster.apply(Replaced(Node, (), {"n1": error("n1")}, {"n1": node("n1", "")}))
+    assert cluster.get(Node, "n1") == node("n1", "")
+    assert not cluster.take_dirty()
+    cluster.apply(Replaced(Node, (), {"n1": error("n1")}, {"n1": node("n1", "10.9.0.0/24")}))
+    assert cluster.take_dirty() == {N1}
+    cluster.apply(Changed(node("n1")))
+    assert not cluster.errors
+    assert cluster.take_dirty() == {N1}
+
+
 @pytest.mark.parametrize(
     "event", [Changed(node("n1")), Deleted(Node, "n1"), Replaced(Node), Replaced(Node, (node("n1"),))]
 )

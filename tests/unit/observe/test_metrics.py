@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdctl.addresses import parse_address
+from birdctl.netfilter.model import Effect
 from birdctl.observe.counters import SECONDS, Counters, Histogram
 from birdctl.observe.metrics import DEFINITIONS, Metrics
 from birdctl.observe.sight import Sight
-from birdctl.observe.state import Observed, Policies, Routing, State
+from birdctl.observe.state import Observed, Policies, Routing, Services, State
 from birdctl.observe.views import FamilyCounts, Peer, PeerKind
 from birdctl.policies.counters import Counter
-from birdctl.policies.model import Direction, Effect
+from birdctl.policies.model import Direction
 from birdctl.routing.inventory import Inventory
 from birdctl.routing.state import BfdState, BirdStatus
 
@@ -23,6 +24,7 @@ STATE = State(
     node="a",
     routing=Routing(inventory=Inventory(node="a", digest="d", version=(), router_id=""), last_sync=1.5),
     policies=Policies(last_sync=2.5),
+    services=Services(last_sync=3.5, leaving=2),
 )
 
 COUNTED = (
@@ -93,6 +95,16 @@ def test_policies_are_counted_by_direction_and_effect() -> None:
     found = scrape(None)
     assert found['birdctl_policy_packets_total{direction="Ingress",effect="allow",policy="NetworkPolicy x/p"}'] == 3
     assert found['birdctl_policy_bytes_total{direction="Egress",effect="deny",policy=""}'] == 60
+
+
+def test_services_are_counted_apart_and_endpoints_by_the_moment_of_their_change() -> None:
+    counters = Counters()
+    counters.services.results["changed"] += 1
+    counters.programming_seconds.observe(0.03)
+    found = scrape(None, counters)
+    assert found['birdctl_service_passes_total{result="changed"}'] == 1
+    assert found["birdctl_network_programming_duration_seconds_count"] == 1
+    assert found["birdctl_services_leaving"] == 2
 
 
 def test_every_metric_that_is_defined_is_exported_and_the_other_way_round() -> None:

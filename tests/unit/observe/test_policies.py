@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from birdctl.addresses import Family
 from birdctl.cluster.store import Cluster
+from birdctl.netfilter import iptables_text
+from birdctl.netfilter.iptables_text import Counted, Saved
 from birdctl.observe.policies import counted, from_kernel, policies, programmed
-from birdctl.policies import iptables_text
 from birdctl.policies.compile import PolicyCompiler
-from birdctl.policies.iptables_text import Counted, Saved
 from birdctl.policies.options import PolicyOptions
 from tests.unit.policies.build import cluster_policy, labels, namespace, node, pod, policy
 
@@ -29,10 +29,13 @@ def kernel(packets: int) -> list[Saved]:
     """As if every rule had matched so many packets of ten bytes."""
     table = COMPILED.state.tables[Family.IPV4]
     chains = {
-        name: tuple(Counted(text=iptables_text.rule(rule), packets=packets, bytes=10 * packets) for rule in chain.rules)
+        name: tuple(
+            Counted(text=iptables_text.rule(rule, table.owner), packets=packets, bytes=10 * packets)
+            for rule in chain.rules
+        )
         for name, chain in table.chains.items()
     }
-    return [Saved(family=Family.IPV4, chains=chains, builtin={})]
+    return [Saved(owner=table.owner, family=Family.IPV4, chains=chains, builtin={})]
 
 
 def shown():

@@ -67,6 +67,12 @@ def test_ports_are_numbers_or_names_of_the_destination(text, found):
     assert ends.port(OPEN, text, "x/a") == found
 
 
+def test_a_sidecars_port_has_a_name_too():
+    sidecar = {"restartPolicy": "Always", "ports": [{"name": "proxy", "containerPort": 15001}]}
+    cluster = Cluster.of(pod("x/a", "10.1.0.2", sidecars=[sidecar]))
+    assert ends.port(cluster, "proxy", "x/a") == (15001, "TCP")
+
+
 def test_what_is_compiled_agrees():
     found = asked(CLOSED, "x/b", "x/a", {"n1": compiled(CLOSED)})
     assert (found.allowed, found.agrees) == (False, True)

@@ -25,8 +25,12 @@ def namespace(name, **labels):
     return _object("v1", "Namespace", name, labels=labels)
 
 
-def pod(name, *addresses, on="n1", labels=None, ports=None, phase="Running", host_network=False, sidecars=()):
-    """`ports`: name to number, or to (number, protocol); `sidecars` are init containers as in the API."""
+def pod(
+    name, *addresses, on="n1", labels=None, ports=None, phase="Running", host_network=False, sidecars=(), leaving=False
+):
+    """`ports`: name to number, or to (number, protocol); `sidecars` are init containers as in the API; `leaving`: it is
+    being deleted.
+    """
     numbers = {key: value if isinstance(value, tuple) else (value, "TCP") for key, value in (ports or {}).items()}
     containers = [
         {"ports": [{"name": key.strip("0123456789"), "containerPort": number, "protocol": protocol}]}
@@ -34,7 +38,7 @@ def pod(name, *addresses, on="n1", labels=None, ports=None, phase="Running", hos
     ]
     spec = {"nodeName": on, "hostNetwork": host_network, "containers": containers, "initContainers": list(sidecars)}
     status = {"phase": phase, "podIPs": [{"ip": address} for address in addresses]}
-    return _object("v1", "Pod", name, spec, labels=labels, status=status)
+    return _object("v1", "Pod", name, spec, labels=labels, status=status, deleted="2026-01-01T00:00:00Z" * leaving)
 
 
 def policy(name, selector=None, *, staged=False, **spec):
@@ -77,7 +81,8 @@ def _object(*args, **fields):
     return decode(_document(*args, **fields))
 
 
-def _document(version, kind, name, spec=None, *, labels=None, annotations=None, status=None):
+def _document(version, kind, name, spec=None, *, labels=None, annotations=None, status=None, deleted=""):
     space, _, name = name.rpartition("/")
     metadata = {"name": name, "namespace": space or None, "labels": labels or {}, "annotations": annotations or {}}
+    metadata |= {"deletionTimestamp": deleted} if deleted else {}
     return {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec or {}, "status": status or {}}

@@ -17,14 +17,14 @@ def addresses(node):
 
 
 def places(cluster):
-    """The node of each running pod's own address, the first pod's by name."""
+    """The node of each running pod's own address: of the first one by name of those that stay."""
     running = [
         pod
         for pod in cluster.objects(Pod).values()
         if not pod.spec.host_network and pod.status.phase not in ("Succeeded", "Failed")
     ]
-    by_name = sorted(running, key=lambda pod: pod.key, reverse=True)
-    return {item.ip: pod.spec.node_name for pod in by_name for item in pod.status.pod_ips}
+    owners_last = sorted(running, key=lambda pod: (pod.metadata.deletion_timestamp, pod.key), reverse=True)
+    return {item.ip: pod.spec.node_name for pod in owners_last for item in pod.status.pod_ips}
 
 
 class Network:

@@ -144,6 +144,14 @@ def test_what_is_not_understood_fails_closed(peer, action, arrives):
     assert [problem.origin for problem in found.compiled["n1"].problems] == ["ClusterNetworkPolicy out"]
 
 
+@pytest.mark.parametrize(("action", "arrives"), [("Accept", True), ("Deny", False), ("Pass", False)])
+def test_an_empty_list_of_protocols_fails_closed(action, arrives):
+    found = network(admin(rule(action, protocols=[])))
+    assert found.allows(packet(DB, WEB)) is arrives
+    (problem,) = found.compiled["n1"].problems
+    assert "spec.ingress[0].protocols: at least one is required" in str(problem)
+
+
 def test_an_unheard_of_action_denies_everything():
     found = network(admin(rule("Allow", {"namespaces": labels(team="x")})))
     assert not found.allows(packet(DB, WEB))

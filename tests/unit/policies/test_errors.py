@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from birdctl.cluster.decode import decode_text
-from birdctl.cluster.events import Rejected
+from birdctl.cluster.decode import decode_text, rejected
+from birdctl.cluster.objects import NetworkPolicy
 from birdctl.cluster.store import Cluster
-from tests.unit.policies.build import block, labels, node, packet, pod, policy
+from birdctl.errors import InputError
+from tests.unit.policies.build import block, cluster_policy, labels, node, packet, pod, policy
 from tests.unit.policies.network import Network
 
 WEB, DB, OTHER = "10.1.1.2", "10.1.1.3", "10.1.1.4"
@@ -68,17 +70,96 @@ def test_host_bits_and_leading_zeros_are_what_an_api_server_keeps(cidr):
     assert network.allows(packet(DB, WEB))
 
 
-def test_a_policy_that_cannot_be_decoded_closes_its_namespace_alone():
-    text = b"""
-    {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "p", "namespace": "red"},
-     "spec": {"podSelector": {"matchLabel": {"app": "web"}}}}
-    """
-    found, (rejected,) = decode_text(text)
-    broken = cluster()
-    broken.apply(rejected)
-    network = Network(broken)
-    assert isinstance(rejected, Rejected)
-    assert found == ()
-    assert not network.allows(packet(OTHER, DB))
-    assert not network.allows(packet(DB, OTHER))
+def broken(document):
+    """A cluster with what can be read of the document, which cannot be decoded; and the one error."""
+    found, (rejected,) = decode_text(msgspec.json.encode(document))
+    whole = cluster()
+    whole.apply(rejected)
+    network = Network(whole)
+    assert not any([found, network.compiled["n1"].problems])
+    return network, str(rejected.error)
+
+
+WEB_ONLY = labels(app="web")
+NOT_A_LIST = {"ingress": {"from": []}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "closed"),
+    [
+        ({"podSelector": WEB_ONLY, **NOT_A_LIST}, {(DB, WEB)}),
+        ({"podSelector": WEB_ONLY, "policyTypes": ["Egress"], **NOT_A_LIST}, {(WEB, DB), (WEB, OTHER)}),
+        ({"podSelector": WEB_ONLY, "egress": "all"}, {(DB, WEB), (WEB, DB), (WEB, OTHER)}),
+        ({"podSelector": WEB_ONLY, "policyTypes": ["Egres"]}, {(DB, WEB), (WEB, DB), (WEB, OTHER)}),
+        ({"podSelector": {"matchLabel": {"app": "web"}}}, {(DB, WEB), (WEB, DB)}),
+        ({"podSelector": {"matchLabel": {}}, "policyTypes": ["Egress"]}, {(DB, WEB), (WEB, DB), (WEB, OTHER)}),
+        ([], {(DB, WEB), (WEB, DB), (WEB, OTHER)}),
+    ],
+)
+def test_a_policy_that_cannot_be_decoded_closes_the_pods_it_may_select_and_no_others(spec, closed):
+    network, error = broken(document("NetworkPolicy", "p", spec))
+    assert error.startswith("NetworkPolicy red/p: spec")
+    pairs = [(DB, WEB), (WEB, DB), (WEB, OTHER)]
+    assert {pair for pair in pairs if not network.allows(packet(*pair))} == closed
     assert network.allows(packet("198.51.100.1", OTHER))
+
+
+def document(kind, name, spec, **annotations):
+    version = "networking.k8s.io/v1" if kind == "NetworkPolicy" else "policy.networking.k8s.io/v1alpha2"
+    metadata = {"name": name, "namespace": "red" if kind == "NetworkPolicy" else None, "annotations": annotations}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def test_a_staged_policy_that_cannot_be_decoded_closes_nothing():
+    network, _ = broken(document("NetworkPolicy", "p", NOT_A_LIST, **{"birdctl.io/staged": "true"}))
+    assert network.allows(packet(DB, WEB))
+
+
+EVERYBODY = [{"namespaces": {}}]
+TO_WEB = {"pods": {"namespaceSelector": {}, "podSelector": WEB_ONLY}}
+BAD_PORT = {"protocols": [{"tcp": {"destinationPort": {"number": "http"}}}]}
+
+
+def rule(action, **more):
+    return {"action": action, "from": EVERYBODY, **more}
+
+
+@pytest.mark.parametrize(
+    ("spec", "closed"),
+    [
+        ({"ingress": [rule("Deny", **BAD_PORT)]}, {WEB}),
+        ({"ingress": [rule("Pass", **BAD_PORT)]}, {WEB}),
+        ({"ingress": [rule("Accept", **BAD_PORT), rule("Deny")]}, {WEB}),
+        ({"ingress": [rule("Accept", **BAD_PORT)]}, set()),
+        ({"ingress": [rule("Accept"), rule("Deny", **BAD_PORT)]}, set()),
+        ({"ingress": "all"}, {WEB}),
+        ({"ingress": [{"action": 1}]}, {WEB}),
+        ({"ingress": [rule("Deny")], "priority": "high"}, {WEB}),
+        ({"ingress": [rule("Accept"), rule("Deny")], "priority": "high"}, {WEB}),
+        ({"ingress": [rule("Accept"), rule("Deny")], "tier": "Top"}, {WEB}),
+        ({"ingress": [rule("Accept"), rule("Deny")], "subject": {"pods": "web"}}, {WEB, DB}),
+        ({"ingress": [rule("Accept")], "subject": {"pods": "web"}}, set()),
+        ([], set()),
+    ],
+)
+def test_of_a_cluster_policy_that_cannot_be_decoded_only_what_denies_counts(spec, closed):
+    if spec:
+        spec = {"tier": "Admin", "priority": 10, "subject": TO_WEB, **spec}
+    network, error = broken(document("ClusterNetworkPolicy", "c", spec))
+    assert error.startswith("ClusterNetworkPolicy c: spec")
+    assert {pod for pod in (WEB, DB) if not network.allows(packet(OTHER, pod))} == closed
+
+
+def test_a_subject_that_is_neither_pods_nor_namespaces_is_every_pod_and_accepts_nothing():
+    guard = cluster_policy("c", subject={"nodes": {}}, ingress=[rule("Accept")])
+    assert not Network(cluster(guard, policy("red/p"))).allows(packet(OTHER, WEB))
+    denies = cluster_policy("c", subject={"nodes": {}}, ingress=[rule("Accept"), rule("Pass")])
+    assert not Network(cluster(denies)).allows(packet(OTHER, WEB))
+
+
+def test_a_policy_that_is_defined_twice_closes_its_namespace():
+    key = "red/p"
+    twice = cluster()
+    twice.apply(rejected(NetworkPolicy, key, {}, InputError(f"NetworkPolicy {key}", "", "is defined in a and b")))
+    network = Network(twice)
+    assert [network.allows(packet(*pair)) for pair in ((DB, WEB), (WEB, OTHER))] == [False, False]

@@ -7,7 +7,8 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdctl.cluster.events import Changed, Deleted, Rejected
+from birdctl.cluster.decode import rejected
+from birdctl.cluster.events import Changed, Deleted
 from birdctl.cluster.objects import NetworkPolicy
 from birdctl.cluster.store import Cluster
 from birdctl.errors import InputError
@@ -17,6 +18,7 @@ from tests.unit.policies import worlds
 
 OPTIONS = PolicyOptions(netpol_default_deny=True)
 DIGEST = re.compile(r"-[0-9a-f]{16}$")
+UNREADABLE = ({"podSelector": {"matchLabels": {"app": "x"}}, "ingress": 1}, {"podSelector": 1}, 1)
 ERROR = InputError("NetworkPolicy red/p", "spec", "is not readable")
 
 
@@ -32,7 +34,7 @@ def afresh(cluster):
 steps = st.one_of(
     worlds.objects.map(lambda item: [Changed(item)]),
     worlds.objects.map(lambda item: [Deleted(type(item), item.key)]),
-    st.just([Rejected(NetworkPolicy, "red/p", ERROR)]),
+    st.sampled_from(UNREADABLE).map(lambda spec: [rejected(NetworkPolicy, "red/p", {"spec": spec}, ERROR)]),
     worlds.worlds.map(lambda items: [Changed(item) for item in items]),
 )
 

@@ -219,6 +219,15 @@ def test_a_finished_pod_leaves_its_address_to_the_next(phase):
     assert not network.allows(packet("10.1.2.9", WEB))
 
 
+def test_the_address_of_a_pod_that_is_being_deleted_is_its_successors():
+    """Whose name comes later, and whom another policy closes."""
+    old = pod("red/a", "10.1.2.9", on="n2", leaving=True)
+    new = pod("red/b", "10.1.2.9", on="n2", labels={"app": "new"})
+    none = policy("red/none", labels(app="new"), policyTypes=["Egress"])
+    assert not Network(cluster(none, also=[old, new])).allows(packet("10.1.2.9", WEB))
+    assert Network(cluster(none, also=[old])).allows(packet("10.1.2.9", WEB))
+
+
 def test_one_name_is_another_number_in_each_pod():
     out = egress({"to": [EVERYWHERE], "ports": [{"port": "http"}]})
     more = [pod(f"blue/p{port}", f"10.1.2.{port}", on="n2", ports={"http": port}) for port in (21, 22)]

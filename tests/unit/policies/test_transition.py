@@ -5,8 +5,10 @@ from __future__ import annotations
 from ipaddress import ip_address, ip_network
 
 from birdctl.addresses import Family
-from birdctl.policies.model import Chain, IpSet, PolicyState, Rule, SetMatch, SetType, Table
-from birdctl.policies.transition import set_changes, stages, touched
+from birdctl.netfilter.ipset_change import set_changes
+from birdctl.netfilter.model import Chain, IpSet, Owner, Rule, SetMatch, SetType, Table
+from birdctl.policies.model import PolicyState
+from birdctl.policies.transition import stages, touched
 
 A, B, C = (ip_address(f"10.0.0.{number}") for number in (1, 2, 3))
 PEERS = "birdctl-pods4-0123456789abcdef"
@@ -16,7 +18,7 @@ def state(subject, *peers):
     """A rule about the pod `subject` and the set of its peers."""
     rule = Rule(target="RETURN", destination=ip_network(subject), sets=(SetMatch(name=PEERS, directions="src"),))
     chain = Chain(name="BIRDCTL-IN", rules=(rule, Rule(target="DROP")))
-    table = Table(family=Family.IPV4, hooks=(), chains={chain.name: chain})
+    table = Table(owner=Owner.POLICIES, family=Family.IPV4, hooks=(), chains={chain.name: chain})
     members = IpSet(name=PEERS, type=SetType.IP, family=Family.IPV4, entries=frozenset(peers))
     return PolicyState(tables={Family.IPV4: table}, sets={PEERS: members})
 

@@ -48,6 +48,7 @@ pods = st.builds(
     ports=container_ports,
     phase=few([*["Running"] * 9, "Pending", "Succeeded", "Failed"]),
     host_network=few([*[False] * 9, True]),
+    leaving=few([False, False, False, True]),
 )
 
 selectors = st.one_of(
@@ -137,7 +138,7 @@ def cluster_rules(peer_field, peer):
     return none_or_more(
         st.fixed_dictionaries(
             {"action": few([*["Accept", "Deny", "Pass"] * 4, "Allow"]), peer_field: one_or_more(peer)},
-            optional={"protocols": one_or_more(protocols)},
+            optional={"protocols": none_or_more(protocols)},
         ),
         3,
     )

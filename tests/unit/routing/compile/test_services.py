@@ -244,6 +244,13 @@ def test_without_any_range_strict_validation_refuses_all():
     assert announced(*objects, **lenient) == ["198.51.100.1/32"]
 
 
+def test_without_strict_validation_an_external_ip_may_be_any_but_a_cluster_ip():
+    objects = [A, service("web", external=("203.0.113.1", "10.96.0.7")), endpoints("web")]
+    result = compiled(*objects, advertise_external_ip=True, strict_external_ip_validation=False)
+    assert originated(result)["services4"] == ["203.0.113.1/32"]
+    assert [problem for problem in problems(result) if "spec.externalIPs[1]" in problem]
+
+
 def test_load_balancer_addresses_come_from_a_range_or_a_pool():
     objects = [service("web", ingress=("203.0.113.7",)), endpoints("web")]
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from birdctl.addresses import parse_span
 from birdctl.cluster.bgp import PrefixRule
 from birdctl.routing.compile import values
 
@@ -58,7 +59,7 @@ def test_the_network_of_an_address_is_that_of_the_standard_library(address, data
     ],
 )
 def test_ranges_of_addresses(text, prefixes):
-    assert [str(prefix) for prefix in values.span(text)] == prefixes
+    assert [str(prefix) for prefix in parse_span(text)] == prefixes
 
 
 @pytest.mark.parametrize(

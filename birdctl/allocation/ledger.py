@@ -1,0 +1,64 @@
+"""Who holds which address."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from birdctl.addresses import Address, Family, family
+from birdctl.allocation.pools import Pool
+from birdctl.allocation.wish import Wish
+
+
+class Ledger:
+    """Addresses with their holders: the wishes they were given to, or None for somebody else's."""
+
+    def __init__(self) -> None:
+        self._holders: defaultdict[Address, list[Wish | None]] = defaultdict(list)
+        self._shared: defaultdict[str, list[Address]] = defaultdict(list)
+        self._next: dict[tuple[str, Family], Iterator[Address]] = {}
+
+    def reserve(self, address: Address) -> None:
+        """For somebody else, for good."""
+        self._holders[address].append(None)
+
+    def give(self, address: Address, wish: Wish) -> None:
+        self._holders[address].append(wish)
+        if wish.can_share:
+            self._shared[wish.sharing].append(address)
+
+    def take_back(self, address: Address, wish: Wish) -> None:
+        self._holders[address].remove(wish)
+        if wish.can_share:
+            self._shared[wish.sharing].remove(address)
+
+    def holder(self, address: Address, wish: Wish) -> str:
+        """Who keeps `wish` from having the address: "" when nobody does, else a name."""
+        for each in self._holders.get(address, ()):
+            if each is None:
+                return "an external IP or another controller"
+            if not _share(each, wish):
+                return each.service.ref
+        return ""
+
+    def shared(self, wish: Wish) -> Iterator[Address]:
+        """Addresses of others that have the same sharing key."""
+        if wish.can_share:
+            yield from self._shared[wish.sharing]
+
+    def free(self, pool: Pool, of: Family) -> Address | None:
+        """The next address of the pool that nobody holds. Nothing that it went past becomes free again."""
+        candidates = self._next.setdefault(
+            (pool.name, of),
+            (address for span in pool.spans if span.family is of for address in span.addresses()),
+        )
+        return next((address for address in candidates if not self._holders.get(address)), None)
+
+    def used(self, pool: Pool, of: Family) -> int:
+        return sum(
+            1 for address, holders in self._holders.items() if holders and family(address) is of and address in pool
+        )
+
+
+def _share(one: Wish, other: Wish) -> bool:
+    return one.can_share and other.can_share and one.sharing == other.sharing and one.ports.isdisjoint(other.ports)

@@ -1,0 +1,57 @@
+"""What an AddressPool says: where load balancer addresses may come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from birdctl.addresses import Prefix, family, parse_span, sort_key
+from birdctl.cluster.bgp import AddressPool
+from birdctl.cluster.faults import Faults
+from birdctl.errors import InputError
+
+
+class PoolRanges(msgspec.Struct, frozen=True, kw_only=True):
+    """The prefixes of each of a pool's ranges, by its text, and those it leaves out; nothing of a pool with faults."""
+
+    ranges: tuple[tuple[str, tuple[Prefix, ...]], ...]
+    excluded: tuple[Prefix, ...]
+    problems: tuple[InputError, ...]
+
+    @property
+    def prefixes(self) -> Iterator[Prefix]:
+        return (prefix for _, prefixes in self.ranges for prefix in prefixes)
+
+
+def read(pool: AddressPool, cluster_ranges: Sequence[Prefix]) -> PoolRanges:
+    faults = Faults(pool.ref)
+    if not pool.spec.ranges:
+        faults.add("spec.ranges", "expected at least one range")
+    ranges = tuple(_spans("spec.ranges", pool.spec.ranges, faults))
+    excluded = tuple(_spans("spec.exclude", pool.spec.exclude, faults))
+    for _, prefixes in ranges:
+        for prefix in prefixes:
+            if inside := _overlapped(prefix, cluster_ranges):
+                faults.add("spec.ranges", f"{prefix} overlaps {inside} of --service-cluster-ip-range")
+    if faults:
+        return PoolRanges(ranges=(), excluded=(), problems=tuple(faults))
+    return PoolRanges(ranges=ranges, excluded=tuple(each for _, found in excluded for each in found), problems=())
+
+
+def ranges(
+    pools: Iterable[AddressPool], cluster_ranges: Sequence[Prefix]
+) -> tuple[tuple[Prefix, ...], tuple[InputError, ...]]:
+    """The prefixes of all usable pools, sorted, and what is wrong with the others."""
+    found = [read(pool, cluster_ranges) for pool in sorted(pools, key=lambda pool: pool.name)]
+    prefixes = {prefix for each in found for prefix in each.prefixes}
+    return tuple(sorted(prefixes, key=sort_key)), tuple(problem for each in found for problem in each.problems)
+
+
+def _spans(field: str, texts: Iterable[str], faults: Faults) -> Iterator[tuple[str, tuple[Prefix, ...]]]:
+    for index, text in enumerate(texts):
+        yield text, faults.read(f"{field}[{index}]", parse_span, text) or ()
+
+
+def _overlapped(prefix: Prefix, own: Iterable[Prefix]) -> Prefix | None:
+    return next((each for each in own if family(each) is family(prefix) and each.overlaps(prefix)), None)

@@ -1,0 +1,38 @@
+"""Counters of single chains of iptables-nft's tables, by netlink: few enough microseconds for every change.
+
+iptables-save prints whole tables. Constants are those of include/uapi/linux/netfilter/nf_tables.h.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from socket import AF_INET, AF_INET6
+
+from birdctl.addresses import Family
+from birdctl.netfilter.model import Counts, TableName
+from birdctl.netfilter.netlink import Message, Netlink, attribute
+
+_GET_RULE = 10 << 8 | 7
+_TABLE, _CHAIN, _EXPRESSION_NAME = 1, 2, 1
+_FAMILIES = {Family.IPV4: int(AF_INET), Family.IPV6: int(AF_INET6)}
+_COUNTER = attribute(_EXPRESSION_NAME, b"counter\0")
+_VALUES = struct.Struct(">8xQ4xQ")
+"""What follows the expression's name: the header of its data, bytes and packets, each behind a header."""
+
+
+def read(family: Family, table: TableName, names: Collection[str]) -> Iterator[tuple[str, Counts]]:
+    """Packets and bytes of the rules of each chain that is there, in order. Raises Unavailable."""
+    with Netlink("nftables") as kernel:
+        for name in names:
+            body = attribute(_TABLE, table.encode() + b"\0") + attribute(_CHAIN, name.encode() + b"\0")
+            with suppress(OSError):
+                rules = kernel.dump(Message(_GET_RULE, body, family=_FAMILIES[family]))
+                yield name, tuple(map(_values, rules))
+
+
+def _values(rule: bytes) -> tuple[int, int]:
+    """The counter stands behind the matches, whose data may be anything."""
+    size, packets = _VALUES.unpack_from(rule, rule.rindex(_COUNTER) + len(_COUNTER))
+    return packets, size

@@ -1,0 +1,1 @@
+"""Services: from Service and EndpointSlice objects to IPVS virtual servers, their addresses and rules."""

@@ -23,7 +23,7 @@ from birdctl.netfilter.iptables import Mode
 from birdctl.policies.apply import PolicyBackend
 from birdctl.policies.compile import PolicyCompiler
 from birdctl.policies.options import PolicyOptions
-from tests.bench.network import inside, ip
+from tests.bench.network import hardware_address, inside, ip
 from tests.bench.objects import node_name
 from tests.bench.policy_objects import APPS, NAMESPACES, TIERS, Size, address_of, contents, namespaces
 from tests.bench.proc import cpu_seconds, user_seconds
@@ -140,12 +140,15 @@ class Forwarding:
         self._connect_end(self._there, networks[1], there)
 
     def _connect_end(self, end: str, network: str, pods: set[str]) -> None:
+        """Neighbours are known from the beginning: a datagram that had to wait for one might be lost."""
         device = end.rpartition("-")[2]
         length, known = (30, "") if self._size.family is Family.IPV4 else (126, "nodad")
-        ip([f"link add {device} type veth peer name eth0 netns {end}"], self.name)
+        router, other = (f"address {hardware_address(index)}" for index in (1, 2))
+        ip([f"link add {device} {router} type veth peer name eth0 {other} netns {end}"], self.name)
         ip([f"addr add {network}1/{length} dev {device} {known}", f"link set {device} up"], self.name)
         ip([f"addr add {network}2/{length} dev eth0 {known}", "link set eth0 up"], end)
-        ip([f"route add default via {network}1"], end)
+        ip([f"neigh add {network}2 lladdr {hardware_address(2)} dev {device}"], self.name)
+        ip([f"neigh add {network}1 lladdr {hardware_address(1)} dev eth0", f"route add default via {network}1"], end)
         ip((f"addr add {pod} dev lo {known}" for pod in sorted(pods)), end)
         ip((f"route add {pod} via {network}2" for pod in sorted(pods)), self.name)
 

@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 
 from birdctl.addresses import Family, family
 from birdctl.cluster.store import Cluster
-from birdctl.errors import Unavailable
-from birdctl.policies.closing import Refused, close
 from birdctl.policies.compile import PolicyCompiler
 from birdctl.policies.options import PolicyOptions
 from birdctl.policies.simulate import verdict
@@ -118,11 +116,3 @@ def test_chains_are_nested_no_deeper_than_nft_follows():
         return 1 + max((depth(rule.target) for rule in chains[name].rules if rule.target in chains), default=0)
 
     assert depth("BIRDCTL-POLICY") <= 13
-
-
-def test_a_node_that_cannot_tell_open_pods_from_others_enforces_nothing_new():
-    """The alternative would close pods that nothing restricts."""
-    state = state_of(*own_class(1, "10.1.1.2"), *own_class(2, "10.1.1.3"), pod("red/free", "10.1.1.4"))
-    (name,) = (name for name in state.sets if "-iso4-" in name)
-    with pytest.raises(Unavailable, match="every policy needs"):
-        close(state, Refused(sets={name: "no memory"}))

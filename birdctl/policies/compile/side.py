@@ -39,7 +39,7 @@ _MEANINGS = {
 _Key = tuple[tuple[str, tuple[Address, ...]], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Written:
     """`entries` lead from elsewhere into the direction's chain. `sets` are those of this node's pods."""
 

@@ -41,13 +41,13 @@ class Fixed:
     def __init__(self, options: PolicyOptions) -> None:
         self._options = options
 
-    def refusing(self, direction: Direction, family: Family) -> Chain:
+    def refusing(self, direction: Direction, family: Family, *, logged: bool) -> Chain:
         """Where connections end that a pod's NetworkPolicies do not allow. TCP over IPv6 heeds resets alone at once."""
         reset = Rule(target="REJECT", protocol="tcp", options=("--reject-with", "tcp-reset"))
         rejects = (reset, Rule(target="REJECT"))
-        log = Rule(target=logging_chain(direction), extra=LIMIT)
+        log = (Rule(target=logging_chain(direction), extra=LIMIT),) if logged else ()
         ends = rejects if self._options.netpol_deny_action == "reject" else (Rule(target="DROP"),)
-        return Chain(name=refusing_chain(direction), rules=(*self.exempt(family), log, *ends))
+        return Chain(name=refusing_chain(direction), rules=(*self.exempt(family), *log, *ends))
 
     def dropping(self, direction: Direction, family: Family, policies: tuple[str, ...]) -> tuple[Rule, ...]:
         """Where connections end that these ClusterNetworkPolicies deny."""

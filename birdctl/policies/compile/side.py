@@ -68,8 +68,10 @@ class SideWriter:
             self._write_found(side, written)
             rest = (*self._strangers(side, closed, outside, written), *self._many(side, written))
             self._put(rest_chain(self._direction), (*rest, refuse(self._direction)), written)
-            written.chains.append(self._fixed.refusing(self._direction, self._family))
-            self._put(logging_chain(self._direction), self._logs(side, closed, written), written)
+            logs = tuple(self._logs(side, closed, written))
+            written.chains.append(self._fixed.refusing(self._direction, self._family, logged=bool(logs)))
+            if logs:
+                self._put(logging_chain(self._direction), logs, written)
         return written
 
     def _put(self, name: str, rules: Iterable[Rule], written: Written) -> None:

@@ -13,6 +13,7 @@ from birdctl.addresses import Family
 from birdctl.netfilter.iptables import Mode
 from birdctl.policies.apply import PolicyBackend
 from tests.netns.policies.kernel import PLACES, Kernel, address, compiled, inside
+from tests.netns.policies.network import UNLIMITED, sysctl
 from tests.polling import eventually
 from tests.unit.policies.build import labels, pod, policy
 
@@ -45,7 +46,7 @@ address, count = sys.argv[1], 0
 ports = [int(port) for port in sys.argv[2:]]
 sender = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
 print("ready", flush=True)
-while not select.select([sys.stdin], [], [], 0)[0]:
+while not count or not select.select([sys.stdin], [], [], 0)[0]:
     for port in ports:
         try:
             sender.sendto(b"x", (address, port))
@@ -306,6 +307,7 @@ def test_the_connections_of_a_pod_that_is_gone_go_with_it(kernel, backend):
 @pytest.mark.parametrize("direction", ["Ingress", "Egress"])
 def test_who_is_rejected_knows_at_once(kernel, backend, direction, kind, family):
     """TCP tries again after a second."""
+    sysctl(kernel.node, UNLIMITED)
     source, target = ("client", "web") if direction == "Ingress" else ("web", "client")
     with inside(kernel.node):
         backend.apply(compiled(policy("red/web", WEB, policyTypes=[direction])))

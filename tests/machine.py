@@ -48,10 +48,16 @@ class Machine:
     """Runs one command, from its start on. `folder` is the same inside: its path is in the variable MACHINE there.
 
     The command sees this process's environment, with `environment` in addition, and runs in this process's folder.
+    `devices` are words of the kernel's command line, as for a network device.
     """
 
     def __init__(
-        self, command: Sequence[str], *, memory: str = "2G", environment: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        *,
+        memory: str = "2G",
+        environment: Mapping[str, str] | None = None,
+        devices: Sequence[str] = (),
     ) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="birdctl-machine-")
         self.folder = Path(self._temporary.name)
@@ -62,10 +68,11 @@ class Machine:
         kernel = (
             *("linux.uml", f"mem={memory}", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", "quiet"),
             *("con=null", "con0=null,fd:1", f"uml_dir={self.folder}", f"init={INIT}", f"MACHINE={self.folder}"),
+            *devices,
         )
         with (self.folder / "console").open("wb") as console:
             self._process = subprocess.Popen(
-                [*_ENDS_WITH_US, "sh", "-c", 'LD_PRELOAD="$0" "$@"; exit', str(_shim()), *kernel],
+                [*_ENDS_WITH_US, *_on_one_processor(), "sh", "-c", 'LD_PRELOAD="$0" "$@"; exit', str(_shim()), *kernel],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
@@ -109,16 +116,23 @@ def run(
     memory: str = "2G",
     timeout: float = 600.0,
     environment: Mapping[str, str] | None = None,
+    devices: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """The command's result in a machine of its own. Raises TimeoutExpired, or RuntimeError when the machine dies."""
     deadline = time.monotonic() + timeout
-    with Machine(command, memory=memory, environment=environment) as machine:
+    with Machine(command, memory=memory, environment=environment, devices=devices) as machine:
         while (status := machine.status()) is None:
             if time.monotonic() > deadline:
                 raise subprocess.TimeoutExpired(list(command), timeout, machine.tail())
             time.sleep(0.02)
         output, errors = ((machine.folder / name).read_text(errors="replace") for name in ("stdout", "stderr"))
         return subprocess.CompletedProcess(list(command), status, output, errors)
+
+
+def _on_one_processor() -> tuple[str, ...]:
+    """Its processes take turns, several times a system call: twice as fast where they need not wake each other up."""
+    present = sorted(os.sched_getaffinity(0))
+    return ("taskset", "--cpu-list", str(present[os.getpid() % len(present)]))
 
 
 def _shim() -> Path:

@@ -21,6 +21,10 @@ def run(args: argparse.Namespace) -> int:
         return Settings.load(args, os.environ)
 
     settings = load()
+    if settings.cleanup_config:
+        from birdctl.cli.cleanup import clean_up  # noqa: PLC0415
+
+        return clean_up(settings)
     log.configure(settings.log_level, settings.log_format)
     daemon.run(settings, load)
     return 0

@@ -17,7 +17,6 @@ SWITCHES = {
     "auto-mtu": "the CNI plugin sets the pods' MTU: give --auto-mtu=false",
     "disable-source-dest-check": "birdctl does not call AWS: switch the check off at the instances",
     "enable-pprof": "there is no Go profiler: the agent's times are in /metrics",
-    "cleanup-config": "cleaning up is a verb: birdctl cleanup",
     "use-nftables-for-netpol": "policies are written through iptables, in nft mode if the host uses it: leave it out",
 }
 """Boolean flags: `=false` is what birdctl does anyway and is accepted, true is refused with this line."""

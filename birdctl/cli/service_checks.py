@@ -9,23 +9,30 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from ipaddress import ip_address
 
-from birdctl.addresses import Address
+from birdctl.addresses import Address, family
 from birdctl.cli import checks
 from birdctl.cli.checks import Check, error, ok, warning
 from birdctl.cli.firewall_checks import in_own_namespace, saved
-from birdctl.errors import BirdctlError
+from birdctl.errors import BackendError, BirdctlError
 from birdctl.netfilter.iptables import Mode
+from birdctl.netfilter.iptables_mode import detect
 from birdctl.reconcile import control
 from birdctl.services import sysctls, tunnel_ends
 from birdctl.services.ipvs import IpvsBackend
 from birdctl.services.ipvs_change import changes
 from birdctl.services.links import VipDevice
-from birdctl.services.model import Port, Protocol, Scheduler, ServerKey, VirtualServer
+from birdctl.services.model import DirectReturn, Port, Protocol, Scheduler, ServerKey, ServiceState, VirtualServer
+from birdctl.services.netfilter import ServiceNetfilter
 from birdctl.services.rtnetlink import RouteNetlink
+from birdctl.services.rules import RuleCompiler
 from birdctl.settings import Settings
 
 _IPV4, _IPV6 = ip_address("192.0.2.1"), ip_address("2001:db8::1")
 DEVICES = ("kube-ipvs0", "kube-dummy-if")
+_RULES_NEED = (
+    "modprobe -a ip_set_hash_ip ip_set_hash_net ip_set_hash_ipport ip_set_hash_ipportip xt_set xt_conntrack xt_comment"
+    " xt_ipvs xt_MASQUERADE xt_mark xt_TCPMSS ipt_REJECT ip6t_REJECT nf_conntrack_netlink"
+)
 _CHAINS = (":KUBE-SERVICES ", ":KUBE-NODEPORTS ", ":KUBE-ROUTER-SERVICES ")
 _CLEAN = "kube-proxy --cleanup, or kube-router --cleanup-config"
 
@@ -44,6 +51,8 @@ def kernel(settings: Settings) -> Iterator[Check]:
     if ipvs.result == "ok":
         yield schedulers(missing, settings.services().ipvs_scheduler)
     yield tried("VIP device", hold_a_vip, "modprobe dummy")
+    mode = detect()
+    yield tried("service rules", lambda: write_rules(mode, settings), _RULES_NEED)
     if settings.enable_ipv4:
         yield tried("IPv4 tunnels", lambda: end_a_tunnel(_IPV4), "modprobe ipip, for direct server return", warning)
     if settings.enable_ipv6:
@@ -86,6 +95,19 @@ def schedulers(missing: set[Scheduler], default: Scheduler) -> Check:
 def hold_a_vip() -> None:
     with closing(VipDevice()) as device:
         device.write([_IPV4], (), {})
+
+
+def write_rules(mode: Mode, settings: Settings) -> None:
+    """Every kind that there is. Raises BackendError."""
+    returns = [
+        DirectReturn(port=Port(address=each, protocol=Protocol.TCP, port=1), mark=1, local_pods=frozenset())
+        for each in (_IPV4, _IPV6)
+    ]
+    sources = {family(each): each for each in (_IPV4, _IPV6)}
+    state = ServiceState(virtual_servers={}, direct_returns=tuple(returns), sources=sources)
+    with closing(ServiceNetfilter(mode)) as backend:
+        for (of, table), reason in backend.apply(RuleCompiler(settings.services()).compile(state)).items():
+            raise BackendError(f"table {table} of {of}, in mode {mode}: {reason}")
 
 
 def end_a_tunnel(address: Address) -> None:

@@ -46,7 +46,7 @@ def node_states(settings: Settings) -> tuple[NodeState, ...]:
     """One for each node whose agent writes them, by name. Raises Unavailable, BackendError."""
     from birdctl.cluster.apiclient import ApiClient  # noqa: PLC0415 - only who asks the API server pays for it
 
-    body = ApiClient.connect(settings.kubeconfig).request("GET", _PATH)
+    body = ApiClient.connect(settings.kubeconfig, master=settings.master).request("GET", _PATH)
     try:
         items = msgspec.json.decode(body, type=_List).items
     except msgspec.MsgspecError as error:

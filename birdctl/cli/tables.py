@@ -12,6 +12,7 @@ R = TypeVar("R")
 
 GAP = "   "
 NOTHING = "-"
+_FEW = 4
 _TONES = {"good": "\x1b[32m", "bad": "\x1b[31m", "": ""}
 
 
@@ -23,6 +24,12 @@ class Column(Generic[R]):
     value: Callable[[R], object]
     wide: bool = False
     tone: Callable[[R], str] | None = None
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of them in one cell, and how many there are more."""
+    rest = len(names) - _FEW
+    return ",".join(names[:_FEW]) + (f",+{rest}" if rest > 0 else "")
 
 
 def lines(columns: Sequence[Column[R]], rows: Iterable[R], *, wide: bool, headers: bool) -> list[str]:

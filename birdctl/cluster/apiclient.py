@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
@@ -61,18 +61,26 @@ def _reason(error: Exception) -> str:
 
 
 class ApiClient:
-    """Requests to one API server."""
+    """Requests to one API server; `others` is a file of the URLs where it can be asked too, one a line.
 
-    def __init__(self, configuration: Any, pool: Any) -> None:
+    When a connection fails, the next one is tried at the next request. All must have the certificate of the first.
+    """
+
+    def __init__(self, configuration: Any, pool: Any, others: Path | None = None) -> None:
         self._configuration = configuration
         self._pool = pool
         self._pool.connection_pool_kw |= {"socket_options": _KEEPALIVE, "maxsize": 16}
         _share_tls_context(self._pool.connection_pool_kw)
         self.server: str = configuration.host
+        self._configured = self.server
+        self._others = others
+        if others:
+            self._pool.connection_pool_kw.setdefault("assert_hostname", urlsplit(self.server).hostname)
 
     @classmethod
-    def connect(cls, kubeconfig: Path | None) -> ApiClient:
-        """The client of a kubeconfig's current context, or of the cluster this pod runs in. No request is made.
+    def connect(cls, kubeconfig: Path | None, *, master: str = "", others: Path | None = None) -> ApiClient:
+        """The client of a kubeconfig's current context, or of the cluster this pod runs in, or of `master` with the
+        credentials of these. No request is made.
 
         Raises Unavailable when the configuration cannot be read.
         """
@@ -81,7 +89,9 @@ class ApiClient:
         if not kubeconfig and "KUBERNETES_SERVICE_HOST" not in os.environ:
             raise Unavailable("no API server is known: give --kubeconfig FILE (only a pod knows its own)")
         try:
-            return cls(*kubernetes_lean.load(kubeconfig))
+            configuration, pool = kubernetes_lean.load(kubeconfig)
+            configuration.host = master or configuration.host
+            return cls(configuration, pool, others)
         except Exception as error:
             where = f"kubeconfig {kubeconfig}" if kubeconfig else "in-cluster configuration"
             raise Unavailable(f"{where}: {_reason(error)}") from error
@@ -124,16 +134,27 @@ class ApiClient:
         import urllib3  # noqa: PLC0415 - loaded by the configuration already
 
         headers |= self._credentials()
-        with _network_errors(self.server):
-            return self._pool.request(
-                method,
-                self.server + url,
-                body=body,
-                headers=headers,
-                preload_content=False,
-                retries=False,
-                timeout=urllib3.Timeout(connect=5.0, read=timeout),
-            )
+        server = self.server
+        try:
+            with _network_errors(server):
+                return self._pool.request(
+                    method,
+                    server + url,
+                    body=body,
+                    headers=headers,
+                    preload_content=False,
+                    retries=False,
+                    timeout=urllib3.Timeout(connect=5.0, read=timeout),
+                )
+        except Unavailable:
+            self._leave(server)
+            raise
+
+    def _leave(self, server: str) -> None:
+        """Another place next time, unless another thread has gone there already."""
+        if self._others and self.server == server:
+            servers = [self._configured, *_lines(self._others)]
+            self.server = servers[(servers.index(server) + 1) % len(servers)] if server in servers else servers[0]
 
     def _credentials(self) -> dict[str, str]:
         """Fresh ones: the package renews tokens, by its exec plugin or from their file."""
@@ -173,6 +194,13 @@ class Watch:
         if connection and connection.sock:
             with suppress(OSError):
                 socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []
 
 
 def _share_tls_context(options: dict[str, Any]) -> None:

@@ -102,6 +102,7 @@ def _trimmed(item: T) -> T:
         namespace=metadata.namespace,
         labels=metadata.labels,
         deletion_timestamp=metadata.deletion_timestamp,
+        deletion_grace_period_seconds=metadata.deletion_grace_period_seconds,
     )
     return replace(item, metadata=needed)
 

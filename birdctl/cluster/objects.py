@@ -27,6 +27,7 @@ class ObjectMeta(Struct, frozen=True, kw_only=True):
     labels: Labels = {}
     annotations: Labels = {}
     deletion_timestamp: str = ""
+    deletion_grace_period_seconds: int | None = None
 
 
 class Object(Struct, frozen=True, kw_only=True):
@@ -172,6 +173,12 @@ class Pod(Object, frozen=True, kw_only=True):
 
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
+
+    @property
+    def grace_period_seconds(self) -> int:
+        """How long it may take to end: what whoever deleted it said, or its own."""
+        asked = self.metadata.deletion_grace_period_seconds
+        return self.spec.termination_grace_period_seconds if asked is None else asked
 
 
 class ServicePort(Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """The kernel's connections: some of them, and their end.
 
-A connection is known by who began it, whom it asked for, and where it really went after address translation.
+A connection is known by who began it, whom it asked for, and where it really went after address translation. The kernel
+sorts out by IPv4 addresses and by ports; by an IPv6 address it would give all connections but those (to 6.18 at least).
 """
 
 from __future__ import annotations
@@ -24,13 +25,12 @@ _TUPLE_IP, _TUPLE_PROTO = 1, 2
 _NUMBER, _SOURCE_PORT, _DESTINATION_PORT, _ICMP_TYPE, _ICMPV6_TYPE = 1, 2, 3, 5, 8
 _BY_SOURCE = (1).to_bytes(4, "little")
 """CTA_FILTER_F_CTA_IP_SRC: of the tuple only the source address counts."""
-_BY_DESTINATION = (2 | 8 | 32).to_bytes(4, "little")
+_BY_DESTINATION = {Family.IPV4: (2 | 8 | 32).to_bytes(4, "little"), Family.IPV6: (8 | 32).to_bytes(4, "little")}
 """CTA_FILTER_F_CTA_IP_DST, _PROTO_NUM and _PROTO_DST_PORT: only the destination, its protocol and port count."""
 _FEW = 16
 """So many ports are looked for one by one, by the kernel; for more a walk over everything is cheaper."""
 _FAMILIES = {Family.IPV4: int(AF_INET), Family.IPV6: int(AF_INET6)}
-_SOURCE_KIND = {Family.IPV4: 1, Family.IPV6: 3}
-_DESTINATION_KIND = {Family.IPV4: 2, Family.IPV6: 4}
+_SOURCE_V4, _DESTINATION_V4 = 1, 2
 _PROTOCOLS = {
     int(IPPROTO_TCP): "tcp",
     int(IPPROTO_UDP): "udp",
@@ -98,11 +98,11 @@ class Conntrack:
         """The kernel sorts out one address; for more a walk over everything is cheaper."""
         if not wanted:
             return iter(())
-        if len(wanted) > 1:
+        if len(wanted) > 1 or family is Family.IPV6:
             return self._walk(family)
         (address,) = wanted
         return chain.from_iterable(
-            self._walk(family, _source_filter(family, address, direction)) for direction in (_ORIGINAL, _REPLY)
+            self._walk(family, _source_filter(address, direction)) for direction in (_ORIGINAL, _REPLY)
         )
 
     def asking_for(self, family: Family, protocol: str, ports: Collection[tuple[Address, int]]) -> Iterator[Flow]:
@@ -143,14 +143,14 @@ class Conntrack:
             raise BackendError(f"connections cannot be cut: error {min(numbers)}")
 
 
-def _source_filter(family: Family, address: bytes, direction: int) -> bytes:
+def _source_filter(address: bytes, direction: int) -> bytes:
     by = nested(_FILTER, attribute(direction, _BY_SOURCE))
-    return by + nested(direction, nested(_TUPLE_IP, attribute(_SOURCE_KIND[family], address)))
+    return by + nested(direction, nested(_TUPLE_IP, attribute(_SOURCE_V4, address)))
 
 
 def _destination_filter(family: Family, protocol: int, address: Address, port: int) -> bytes:
-    by = nested(_FILTER, attribute(_ORIGINAL, _BY_DESTINATION))
-    end = nested(_TUPLE_IP, attribute(_DESTINATION_KIND[family], address.packed))
+    by = nested(_FILTER, attribute(_ORIGINAL, _BY_DESTINATION[family]))
+    end = nested(_TUPLE_IP, attribute(_DESTINATION_V4, address.packed)) if family is Family.IPV4 else b""
     number = attribute(_NUMBER, bytes([protocol])) + attribute(_DESTINATION_PORT, port.to_bytes(2, "big"))
     return by + nested(_ORIGINAL, end, nested(_TUPLE_PROTO, number))
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from birdctl.addresses import Family
 from birdctl.errors import BackendError, Unavailable
-from birdctl.netfilter import iptables_text, nft_counts
+from birdctl.netfilter import iptables_text, nft
 from birdctl.netfilter.iptables_change import TableChange, removal
 from birdctl.netfilter.iptables_text import Saved
 from birdctl.netfilter.model import Chain, Counts, Owner, Reading, Rule, Table, TableName
@@ -23,6 +23,7 @@ from birdctl.netfilter.model import Chain, Counts, Owner, Reading, Rule, Table, 
 IPTABLES = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 _LOCK_SECONDS = "10"
 _TIMEOUT = 30.0
+_TITLE = re.compile(r"\(nf_tables\):\s*$")
 _REFUSED_LINE = re.compile(r"line:? (\d+)")
 
 
@@ -70,7 +71,7 @@ class IptablesBackend:
         """Of these chains alone, which is cheap enough for every change."""
         if not names:
             return iter(())
-        read = _counts_legacy if self.mode is Mode.LEGACY else nft_counts.read
+        read = _counts_legacy if self.mode is Mode.LEGACY else nft.read
         return _readings(table, read(table.family, table.name, names))
 
     def leave_other_mode(self) -> None:
@@ -166,7 +167,7 @@ def run(command: Sequence[str], text: str = "") -> str:
 
 def _answer(answer: str, text: str) -> str:
     """The first line it said, with the line of ours that it is about."""
-    said = next((line for line in answer.splitlines() if line.strip()), "refused").strip()
+    said = next((line for line in answer.splitlines() if line.strip() and not _TITLE.search(line)), "refused").strip()
     lines = text.splitlines()
     number = int(match[1]) if (match := _REFUSED_LINE.search(answer)) else 0
     return f"{said} ({lines[number - 1]})" if 0 < number <= len(lines) else said

@@ -1,7 +1,8 @@
 """Which of the kernel's two packet filters the host uses: rules in both would be enforced twice.
 
 kubelet marks the one it uses by a chain of its own. Without that mark, the one with more rules of others counts; where
-both have as many (none, mostly), the one that plain `iptables` is.
+both have as many (none, mostly), the one that plain `iptables` is. Whether there is an nf_tables, the kernel is asked:
+iptables-nft-save does not tell.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 import shutil
 
 from birdctl.errors import Unavailable
+from birdctl.netfilter import nft
 from birdctl.netfilter.iptables import IPTABLES, Mode, run
 from birdctl.netfilter.model import Owner
 
@@ -23,6 +25,8 @@ def detect() -> Mode:
     present = [mode for mode in Mode if shutil.which(f"iptables-{mode}-save")]
     if not present:
         raise Unavailable("neither iptables-nft-save nor iptables-legacy-save is there: install iptables")
+    if len(present) > 1 and not nft.in_kernel():
+        return Mode.LEGACY
     return max(present, key=_likelihood) if len(present) > 1 else present[0]
 
 

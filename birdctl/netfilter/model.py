@@ -118,8 +118,8 @@ class Rule:
     """One rule: when all given conditions hold, `target` (RETURN, DROP, REJECT, NFLOG, or a chain; `goto` for -g).
 
     `ports` is a range of destination ports. `extra` are conditions, `options` what follows the target, that only the
-    fixed rules use, in iptables' own words and order. `policies` are whose rule it is ("NetworkPolicy ns/name") and
-    `effect` what they make of the packet, for counters and explanations.
+    fixed rules use, in iptables' own words and order. `policies` are whose rule it is ("NetworkPolicy
+    ns/name", "Service ns/name") and `effect` what they make of the packet, for counters and explanations.
     """
 
     target: str

@@ -11,17 +11,9 @@ from birdctl.observe.kernel import BIRD, KernelRoute
 from birdctl.observe.routes import KERNEL_PROTOCOLS
 from birdctl.observe.sessions import Session, sessions
 from birdctl.observe.verdicts import Candidate, Filters, Verdict
-from birdctl.observe.views import View
+from birdctl.observe.views import Step
 from birdctl.routing.inventory import Inventory, of_protocol
 from birdctl.routing.state import NextHop, RouteState, SessionState
-
-
-class Step(View, frozen=True, kw_only=True):
-    """One fact about `subject` (objects, BIRD, kernel, or a peer). `holds`: the prefix is there; absent: background."""
-
-    subject: str
-    text: str
-    holds: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +68,15 @@ def explain(evidence: Evidence) -> Iterator[Step]:
     yield from _in_kernel(evidence)
     if evidence.best:
         yield from _grouped(_at_peer(evidence, session, evidence.best) for session in evidence.sessions)
+
+
+def to_external(evidence: Evidence) -> Iterator[Step]:
+    """Which external peers have it, and what keeps it from the others."""
+    sessions = [each for each in evidence.sessions if each.names.type == "external"]
+    if not sessions:
+        yield Step(subject="peers", holds=False, text="no external peer is configured on this node")
+    if evidence.best:
+        yield from _grouped(_at_peer(evidence, session, evidence.best) for session in sessions)
 
 
 def _in_bird(evidence: Evidence, route: RouteState) -> Step:

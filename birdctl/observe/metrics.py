@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -19,6 +19,7 @@ from birdctl.observe.bfd import word
 from birdctl.observe.counters import SECONDS, Counters, Histogram, Passes
 from birdctl.observe.sight import Sight
 from birdctl.observe.state import Addresses, Observed, Policies, Routing, Services
+from birdctl.observe.traffic import ServiceTraffic
 
 Read = Callable[[], Observed]
 Sample = tuple[str, tuple[str, ...], float | Histogram]
@@ -37,6 +38,19 @@ class Definition:
     labels: tuple[str, ...] = ()
     kind: str = "gauge"
 
+
+_OF_SERVICE = ("namespace", "service", "address", "protocol", "port")
+_TOTALS = ("connections", "packets_in", "packets_out", "bytes_in", "bytes_out")
+_TRAFFIC = tuple(
+    definition
+    for name in _TOTALS
+    for definition in (
+        Definition(
+            f"birdctl_service_{name}_total", f"{name.replace('_', ' ')} of a service's address", _OF_SERVICE, "counter"
+        ),
+        Definition(f"birdctl_service_{name}_per_second", "the same, averaged by the kernel over seconds", _OF_SERVICE),
+    )
+)
 
 DEFINITIONS = (
     Definition("birdctl_converged", "whether the node is what the objects say, read back"),
@@ -96,6 +110,8 @@ DEFINITIONS = (
     Definition("birdctl_services_unprogrammed", "virtual servers and addresses that the kernel refuses"),
     Definition("birdctl_services_leaving", "virtual servers that wait for BGP to withdraw their address"),
     Definition("birdctl_virtual_servers", "virtual servers of birdctl in IPVS"),
+    Definition("birdctl_real_servers", "endpoints behind them, each as often as it is behind one"),
+    *_TRAFFIC,
     Definition(
         "birdctl_loadbalancer_passes_total",
         "passes over load balancer addresses: changed, unchanged, refused, failed",
@@ -161,6 +177,7 @@ def samples(observed: Observed, counters: Counters) -> Iterator[Sample]:
         yield from _of_routing(state.routing, observed.sight, counters)
     if state.services:
         yield from _of_services(state.services, counters)
+        yield from chain.from_iterable(map(_of_traffic, observed.services))
     if state.addresses:
         yield from _of_addresses(state.addresses, counters)
     if state.policies:
@@ -177,7 +194,18 @@ def _of_services(services: Services, counters: Counters) -> Iterator[Sample]:
     yield "birdctl_services_unprogrammed", (), len(services.unprogrammed)
     yield "birdctl_services_leaving", (), services.leaving
     if services.desired:
-        yield "birdctl_virtual_servers", (), len(services.desired.virtual_servers)
+        servers = services.desired.virtual_servers
+        yield "birdctl_virtual_servers", (), len(servers)
+        yield "birdctl_real_servers", (), sum(len(each.real_servers) for each in servers.values())
+
+
+def _of_traffic(service: ServiceTraffic) -> Iterator[Sample]:
+    owner = service.owner
+    namespace, _, name = owner.service.rpartition("/")
+    labels = (namespace, name, str(owner.address), owner.protocol.value, str(owner.port))
+    for each in _TOTALS:
+        yield f"birdctl_service_{each}_total", labels, getattr(service.traffic, each)
+        yield f"birdctl_service_{each}_per_second", labels, getattr(service.traffic, f"{each}_per_second")
 
 
 def _of_addresses(addresses: Addresses, counters: Counters) -> Iterator[Sample]:

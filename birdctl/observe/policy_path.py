@@ -12,8 +12,7 @@ from birdctl.errors import UnknownRule
 from birdctl.netfilter import iptables_text
 from birdctl.netfilter.model import Owner, Rule, Table
 from birdctl.observe.ends import End, end
-from birdctl.observe.explain import Step
-from birdctl.observe.views import View
+from birdctl.observe.views import Step, View
 from birdctl.policies.compile.table import HOOKS
 from birdctl.policies.model import Direction, PolicyState
 from birdctl.policies.packet import Packet

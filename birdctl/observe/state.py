@@ -27,6 +27,7 @@ from birdctl.routing.inventory import Inventory
 if TYPE_CHECKING:
     from birdctl.addresses import Family
     from birdctl.allocation.allocate import Usage
+    from birdctl.observe.traffic import ServiceTraffic
     from birdctl.policies.compile import ProgrammedPolicy
     from birdctl.policies.counters import Counter
     from birdctl.policies.model import PolicyState
@@ -221,11 +222,12 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
-    """`sight` is what BIRD says, None when it does not answer; `policies` what the kernel counted."""
+    """`sight` is what BIRD says, None when it does not answer; `policies` and `services` what the kernel counted."""
 
     state: State
     sight: Sight | None = None
     policies: tuple[Counter, ...] = ()
+    services: tuple[ServiceTraffic, ...] = ()
 
 
 def _problems(state: State) -> Iterator[InputError]:

@@ -13,6 +13,8 @@ import msgspec
 PeerKind = Literal["mesh", "client", "reflector", "external"]
 BfdWord = Literal["up", "down", "init", "none"]
 PolicyType = Literal["Ingress", "Egress"]
+ServiceKind = Literal["ClusterIP", "NodePort", "ExternalIP", "LoadBalancerIP"]
+ServerState = Literal["ok", "missing", "different", "leaving"]
 RouteSource = Literal["pod", "clusterIP", "externalIP", "loadBalancerIP", "learned", "static"]
 
 
@@ -154,3 +156,58 @@ class Policy(View, frozen=True, kw_only=True):
     selected_pods: int | None = None
     staged: bool = False
     directions: dict[str, RuleCounts] = {}
+
+
+class RealServer(View, frozen=True, kw_only=True):
+    """An endpoint in the kernel. Weight 0 takes no new connections; those of UDP are all inactive."""
+
+    address: str
+    port: int
+    weight: int
+    active_connections: int | None = None
+    inactive_connections: int | None = None
+
+
+class TrafficCounts(View, frozen=True, kw_only=True, omit_defaults=False):
+    """Of one virtual server, since it was made."""
+
+    connections: int = 0
+    packets_in: int = 0
+    packets_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
+class Service(View, frozen=True, kw_only=True):
+    """One virtual server: an address and port of a Service, and of all else what the kernel has.
+
+    `namespace`, `name`, `port_name` and `kind` are the agent's word; `mark` is there with direct server return. A
+    `state` of `different` is for the reasons in `differences`, `leaving`: no Service wants it any more.
+    """
+
+    node: str
+    namespace: str | None = None
+    name: str | None = None
+    port_name: str | None = None
+    protocol: str | None = None
+    address: str | None = None
+    port: int | None = None
+    kind: ServiceKind | None = None
+    mark: int | None = None
+    scheduler: str | None = None
+    flags: tuple[str, ...] = ()
+    forwarding: str | None = None
+    persistence_seconds: int | None = None
+    real_servers: tuple[RealServer, ...] | None = None
+    traffic: TrafficCounts | None = None
+    state: ServerState | None = None
+    differences: tuple[str, ...] = ()
+    advertised_to: tuple[str, ...] | None = None
+
+
+class Step(View, frozen=True, kw_only=True):
+    """One fact of an explanation, about `subject`. `holds`: it is as one would have it; absent: background."""
+
+    subject: str
+    text: str
+    holds: bool | None = None

@@ -103,6 +103,10 @@ class PolicyBackend:
             refused=closed.reasons,
         )
 
+    def remove(self) -> None:
+        """Takes away everything of ours, in both of iptables' modes."""
+        self.apply(PolicyState(tables={}, sets={}), verify=True)
+
     def cut(self, addresses: Collection[Address] | None, gone: Collection[Address] = ()) -> int:
         """Ends connections of `addresses` (None: all) that the applied policies forbid, and all of `gone` ones.
 

@@ -13,8 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from queue import Empty
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from birdctl.cluster.source import Source
-from birdctl.errors import Unavailable
+from birdctl.errors import BackendError, Unavailable
 from birdctl.observe.counters import Counters
 from birdctl.observe.state import Observed, State, document
 from birdctl.reconcile.inbox import Call, Inbox, Request
@@ -169,7 +171,20 @@ class Agent:
             state=self.state,
             sight=self._routing.observe() if self._routing else None,
             policies=self._policies.counters() if self._policies else (),
+            services=self._services.traffic() if self._services else (),
         )
+
+    def describe_service(self, service: str) -> Mapping[str, Any]:
+        """What becomes of one on this node, as a ServiceObjects. Raises BirdctlError."""
+        from birdctl.observe.service_objects import with_routing  # noqa: PLC0415 - only who asks pays for it
+
+        if self._services is None:
+            raise BackendError(f"services are not proxied on {self._node}: --run-service-proxy is off")
+        found, held_down = self._services.describe(service, self.state.problems)
+        if self._routing:
+            found = with_routing(found, self._routing.decisions(service), held_down)
+        answer: dict[str, Any] = msgspec.to_builtins(found)
+        return answer
 
     def sync(self, timeout: float) -> Mapping[str, Any]:
         """The status once everything written to the source before the call is applied and read back, or when `timeout`

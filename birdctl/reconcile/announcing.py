@@ -49,6 +49,10 @@ class Announcing:
         """When something may be announced that had to wait."""
         return min(self._waiting.values(), default=math.inf)
 
+    def held_down(self, now: float) -> dict[str, float]:
+        """For how many seconds something of a service may not be announced again."""
+        return {service: max(0.0, moment - now) for service, moment in self._waiting.items()}
+
     def due(self, now: float) -> Collection[str]:
         """Services of which something may be announced that had to wait."""
         return [service for service, moment in self._waiting.items() if moment <= now]

@@ -1,8 +1,9 @@
 """The agent's own socket, `<runtime-dir>/agent.sock`: one line of JSON in, one line of JSON out, then the end.
 
 Requests: `{"request": "status"}`, `{"request": "sync", "timeout": SECONDS}`, `{"request": "plan"}`,
-`{"request": "policies"}`. A reply is what was asked for (a plan in both forms: `{"text": TEXT, "document": PLAN}`), or
-`{"error": TEXT}`. Only root reaches the socket (mode 0600): no further authentication.
+`{"request": "policies"}`, `{"request": "services"}`, `{"request": "service", "name": "NAMESPACE/NAME"}`. A reply
+is what was asked for (a plan in both forms: `{"text": TEXT, "document": PLAN}`), or `{"error": TEXT}`. Only root
+reaches the socket (mode 0600): no further authentication.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ def socket_path(runtime_dir: Path) -> Path:
     return runtime_dir / "agent.sock"
 
 
-def ask(runtime_dir: Path, request: str, *, timeout: float = 5.0) -> dict[str, Any]:
-    """The running agent's reply. Raises Unavailable when no agent answers within `timeout` seconds, BackendError with
-    the agent's words when it answers with an error.
+def ask(runtime_dir: Path, request: str, *, timeout: float = 5.0, **details: str) -> dict[str, Any]:
+    """The running agent's reply to a request with these details. Raises Unavailable when no agent answers within
+    `timeout` seconds, BackendError with the agent's words when it answers with an error.
     """
     path = socket_path(runtime_dir)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout + _GRACE)
         try:
             connection.connect(str(path))
-            connection.sendall(msgspec.json.encode({"request": request, "timeout": timeout}) + b"\n")
+            connection.sendall(msgspec.json.encode({"request": request, "timeout": timeout, **details}) + b"\n")
             reply: dict[str, Any] = msgspec.json.decode(_read_line(connection))
         except TimeoutError:
             raise Unavailable(f"the agent did not answer {request!r} within {timeout:g} s") from None

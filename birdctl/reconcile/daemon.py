@@ -72,7 +72,14 @@ class _Daemon:
         from birdctl.reconcile.agent import Agent  # noqa: PLC0415
 
         self._agent = Agent(settings, source, inboxes, self._counters, self._after_turn, client=self._client)
-        handlers = {"status": self._status, "sync": self._sync, "plan": self._plan, "policies": self._policies}
+        handlers = {
+            "status": self._status,
+            "sync": self._sync,
+            "plan": self._plan,
+            "policies": self._policies,
+            "services": self._services,
+            "service": self._service,
+        }
         self._control = ControlServer(settings.runtime_dir, handlers)
 
     def run(self) -> None:
@@ -132,6 +139,14 @@ class _Daemon:
         from birdctl.observe.policies import reply  # noqa: PLC0415 - only who asks pays for it
 
         return reply(self._agent.state)
+
+    def _services(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
+        from birdctl.observe.services import reply  # noqa: PLC0415 - only who asks pays for it
+
+        return reply(self._agent.state)
+
+    def _service(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        return self._agent.describe_service(str(request["name"]))
 
     def _settle(self) -> None:
         self._serve_http()

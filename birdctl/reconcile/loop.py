@@ -15,12 +15,14 @@ import select
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, NoReturn, TypeVar
 
 from msgspec.structs import replace
 
 from birdctl.cluster.store import Cluster
-from birdctl.errors import BackendError, BirdctlError, InputError, UnsafePlan
+from birdctl.errors import BackendError, BirdctlError, InputError, Unavailable, UnsafePlan
 from birdctl.observe.counters import Passes
 from birdctl.observe.state import Progress
 from birdctl.reconcile.backoff import Backoff
@@ -35,7 +37,11 @@ LINGER_SECONDS = 0.005
 TURN_SECONDS = 10.0
 """The longest time between two turns, for the heartbeat."""
 
+ANSWER_SECONDS = 4.0
+"""How long a question waits for the loop."""
+
 P = TypeVar("P", bound=Progress)
+T = TypeVar("T")
 
 
 class Loop(ABC, Generic[P]):
@@ -84,6 +90,17 @@ class Loop(ABC, Generic[P]):
     def adopt(self, settings: Settings) -> None:
         """Goes on with other settings, everything compiled afresh."""
         self._inbox.post(Call(lambda: self._adopt(settings)))
+
+    def ask(self, question: Callable[[Cluster], T]) -> T:
+        """What `question` finds out of the cluster, in the loop's thread. For other threads. Raises Unavailable while
+        the loop is in a long pass, and what `question` raises.
+        """
+        answers: SimpleQueue[Callable[[], T]] = SimpleQueue()
+        self._inbox.post(Call(lambda: answers.put(_outcome(question, self._cluster))))
+        try:
+            return answers.get(timeout=ANSWER_SECONDS)()
+        except Empty:
+            raise Unavailable("the agent is in the middle of a pass") from None
 
     # What a domain is.
 
@@ -258,3 +275,16 @@ class Loop(ABC, Generic[P]):
             return self._plan()
         except BirdctlError as error:
             return {"error": str(error)}
+
+
+def _outcome(question: Callable[[Cluster], T], cluster: Cluster) -> Callable[[], T]:
+    """Returns what it found out, or raises what it raised, where it is called."""
+    try:
+        found = question(cluster)
+    except Exception as error:  # noqa: BLE001 - whoever asked has to know, the loop goes on
+        return partial(_raise, error)
+    return lambda: found
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error

@@ -18,6 +18,7 @@ from birdctl.routing import inventory as inventories
 from birdctl.routing.bird import BirdSocket
 from birdctl.routing.commit import BirdBackend, CommitResult
 from birdctl.routing.compile import Compiled, RoutingCompiler
+from birdctl.routing.compile.services import Considered
 from birdctl.routing.impact import impact
 from birdctl.routing.inventory import Inventory
 from birdctl.routing.readback import established
@@ -76,6 +77,10 @@ class Reconciler:
         news = self._cluster.take_dirty()
         self._dirty |= news
         return bool(news)
+
+    def decisions(self, service: str) -> tuple[Considered, ...]:
+        """What becomes of each address of a service, and why. Raises InputError."""
+        return self._compiler.decisions(self._cluster, service, now=time.time())
 
     def prepare(self) -> Prepared:
         """The plan, with nothing written. Raises InputError when the node's own object is unusable, Unavailable without

@@ -21,6 +21,7 @@ from birdctl.reconcile.loop import Loop
 from birdctl.reconcile.reconciler import Prepared, Reconciler
 from birdctl.reconcile.watch import BirdWatch, Look
 from birdctl.routing import inventory as inventories
+from birdctl.routing.compile.services import Considered
 from birdctl.routing.inventory import Inventory
 from birdctl.routing.model import PeerType
 from birdctl.settings import Settings
@@ -63,6 +64,10 @@ class RoutingLoop(Loop[Routing]):
         """Whether BIRD has been told to announce just this address. For other threads."""
         prefix = str(host_prefix(address))
         return any(prefix in prefixes for prefixes in self.state.inventory.originated.values())
+
+    def decisions(self, service: str) -> tuple[Considered, ...]:
+        """What becomes of each address of a service, and why. For other threads. Raises InputError, Unavailable."""
+        return self.ask(lambda _: self._reconciler.decisions(service))
 
     def observe(self) -> Sight | None:
         """What BIRD says now or said a moment ago; None when it does not answer. For other threads."""

@@ -10,18 +10,20 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from birdctl.addresses import Address
 from birdctl.cluster.events import Event
 from birdctl.cluster.store import Cluster, Key
-from birdctl.errors import BirdctlError, InputError, NotProgrammed
+from birdctl.errors import BirdctlError, InputError, NotProgrammed, Unavailable
 from birdctl.observe.counters import Counters
 from birdctl.observe.state import Services
+from birdctl.observe.traffic import ServiceTraffic, TrafficMeter
+from birdctl.reconcile import apiservers
 from birdctl.reconcile.announcing import Announcing
 from birdctl.reconcile.backoff import Backoff
 from birdctl.reconcile.inbox import Inbox
@@ -30,11 +32,15 @@ from birdctl.reconcile.loop import Loop
 from birdctl.reconcile.service_plan import ServicePlan, make_service_plan
 from birdctl.reconcile.standing import standing
 from birdctl.reconcile.triggers import Triggers
+from birdctl.services.addresswatch import AddressWatch
 from birdctl.services.apply import ApplyResult, ServiceBackend
 from birdctl.services.compile import ServiceCompiler, ServicePart
 from birdctl.services.healthchecks import HealthCheckServer
 from birdctl.services.model import HealthCheck, ServerKey, ServiceState
 from birdctl.settings import Settings
+
+if TYPE_CHECKING:
+    from birdctl.observe.service_objects import ServiceObjects
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +61,15 @@ class PreparedServices(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceReconciler:
-    """Passes over one cluster, for one node and the kernel it runs on."""
+    """Passes over one cluster, for one node and the kernel it runs on.
+
+    `watch` tells of the node's addresses, where node ports are on all of them.
+    """
 
     def __init__(self, settings: Settings, cluster: Cluster) -> None:
         self._cluster = cluster
         self._dirty: set[Key] = set()
+        self.watch: AddressWatch | None = None
         self.adopt(settings)
 
     @cached_property
@@ -74,6 +84,8 @@ class ServiceReconciler:
         self._compiler = ServiceCompiler(settings.node, self._options)
         if "backend" in self.__dict__:
             self.backend.adopt(self._options)
+        self._close_watch()
+        self.watch = AddressWatch() if self._options.nodeport_bindon_all_ip else None
         self.forget()
 
     def forget(self) -> None:
@@ -90,7 +102,10 @@ class ServiceReconciler:
         """What the services of the moment take, with nothing written. Raises BackendError."""
         dirty = None if self._everything else frozenset(self._dirty)
         self._everything = True  # a compiler that failed half way starts over
-        local = self.backend.local_addresses() if self._options.nodeport_bindon_all_ip else frozenset()
+        local = frozenset[Address]()
+        if self.watch:
+            self.watch.take()
+            local = self.backend.local_addresses()
         compiled = self._compiler.compile(self._cluster, local=local, dirty=dirty)
         self._dirty.clear()
         self._everything = False
@@ -111,7 +126,12 @@ class ServiceReconciler:
         """From what is on the node now. Raises Unavailable, BackendError."""
         return make_service_plan(self._node, self.backend.read(), prepared.desired, prepared.problems)
 
+    def _close_watch(self) -> None:
+        if self.watch:
+            self.watch.close()
+
     def close(self) -> None:
+        self._close_watch()
         if "backend" in self.__dict__:
             self.backend.close()
 
@@ -142,15 +162,45 @@ class ServiceLoop(Loop[Services]):
         self._leaving = Leaving(announced)
         self._triggers = Triggers()
         self._health_checks = HealthCheckServer()
+        self._meter = TrafficMeter()
         self._refused = Backoff(*REFUSED_SECONDS)
         self._verify_at = 0.0
         self._told = False
         self._deviations: tuple[InputError, ...] = ()
         self._started = time.monotonic()
 
+    def traffic(self) -> tuple[ServiceTraffic, ...]:
+        """What went through each service. For other threads."""
+        desired = self.state.desired
+        return self._meter.read(desired.virtual_servers) if desired else ()
+
+    def describe(self, service: str, problems: Iterable[InputError]) -> tuple[ServiceObjects, Mapping[str, float]]:
+        """What the last pass made of a service, and for how many seconds services may not be announced. For other
+        threads. Raises InputError when there is no such service, Unavailable before the first pass.
+        """
+        from birdctl.observe.service_objects import describe  # noqa: PLC0415 - only who asks pays for it
+
+        def found(cluster: Cluster) -> tuple[ServiceObjects, Mapping[str, float]]:
+            state, settings = self.state, self._settings
+            if state.desired is None:
+                raise Unavailable(f"services on {settings.node} had no pass yet: {state.error or 'wait a moment'}")
+            objects = describe(
+                cluster,
+                service,
+                node=settings.node,
+                options=settings.services(),
+                part=state.parts.get(service),
+                state=state.desired,
+                problems=problems,
+            )
+            return objects, self._announcing.held_down(time.monotonic())
+
+        return self.ask(found)
+
     def _take_dirty(self) -> bool:
         news = self._reconciler.take_in()
         self._triggers.take(self._cluster, news, first=self.state.last_sync is None)
+        apiservers.record(self._cluster, news, self._settings.runtime_dir)
         return bool(news)
 
     def _forget(self) -> None:
@@ -168,10 +218,15 @@ class ServiceLoop(Loop[Services]):
 
     def _close(self) -> None:
         self._health_checks.close()
+        self._meter.close()
         self._reconciler.close()
 
-    def _look(self, *, now: bool) -> None:  # noqa: ARG002 - routing says when
-        if self._leaving and self._leaving.is_over:
+    def _filenos(self) -> list[int]:
+        return [self._reconciler.watch.fileno()] if self._reconciler.watch else []
+
+    def _look(self, *, now: bool) -> None:
+        """The node has other addresses, or routing has withdrawn what may fall then."""
+        if (now and self._reconciler.watch) or (self._leaving and self._leaving.is_over):
             self._due = 0.0
 
     @property

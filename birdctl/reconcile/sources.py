@@ -17,6 +17,7 @@ from birdctl.cluster.programmed import ProgrammedService
 from birdctl.cluster.source import Source
 from birdctl.cluster.store import Cluster
 from birdctl.errors import Unavailable
+from birdctl.reconcile import apiservers
 from birdctl.reconcile.inbox import Inbox
 from birdctl.settings import Settings
 
@@ -101,4 +102,5 @@ def _connect(settings: Settings) -> ApiClient:
         )
     from birdctl.cluster.apiclient import ApiClient  # noqa: PLC0415
 
-    return ApiClient.connect(settings.kubeconfig)
+    others = apiservers.path(settings.runtime_dir) if settings.run_service_proxy and not settings.master else None
+    return ApiClient.connect(settings.kubeconfig, master=settings.master, others=others)

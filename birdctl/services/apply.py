@@ -115,6 +115,7 @@ class ServiceBackend:
         known, self._known = self._known, None
         if known is None or verify:
             known, touched, verify = self.read(), None, True
+        if verify or sysctls.goes_on(desired) is not sysctls.goes_on(known):
             self._deviations = tuple(self._prepare(desired))
         altered = None if touched is None else {*touched, *self._draining.keys}
         connections = self._ipvs.connections(self._draining.keys)

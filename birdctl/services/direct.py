@@ -10,8 +10,10 @@ from __future__ import annotations
 import errno
 from collections import defaultdict
 from collections.abc import Collection
+from contextlib import suppress
 
 from birdctl.addresses import Address, Family, family
+from birdctl.errors import BackendError
 from birdctl.netfilter.netlink import Message
 from birdctl.services import rtnetlink
 from birdctl.services.model import DIRECT_MARK, DIRECT_MARK_MASK, DirectReturn
@@ -83,5 +85,6 @@ def _in_pods(vips: Vips) -> dict[Address, str]:
     owner = f"birdctl {own_number()}"
     refused = dict.fromkeys(vips, _NOT_FOUND)
     for kernel in other_kernels():
-        refused.update(align(kernel, vips, owner))
+        with suppress(BackendError):  # it may go any time
+            refused.update(align(kernel, vips, owner))
     return {pod: reason for pod, reason in refused.items() if reason}

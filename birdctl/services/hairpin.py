@@ -1,6 +1,7 @@
 """Bridge ports that send a pod's packet back to it: what a pod sends to its own service comes in and goes out there.
 
-The port is found as the bridge itself finds it: by the pod's MAC address, which the node's neighbour table has. A pod
+With br_netfilter a packet that was routed on a bridge keeps the port it came from, which it would not leave by. The
+port is found as the bridge itself finds it: by the pod's MAC address, which the node's neighbour table has. A pod
 on no bridge needs nothing. A port stays so until it goes with its pod: the container runtime may want the same.
 """
 

@@ -20,7 +20,7 @@ from birdctl.services import ipvs_proc, ipvs_wire
 from birdctl.services.ipvs_change import IpvsChanges
 from birdctl.services.ipvs_proc import FoundReal
 from birdctl.services.ipvs_wire import Found
-from birdctl.services.model import Activity, Connections, Endpoint, Forwarding, Port, ServerKey, VirtualServer
+from birdctl.services.model import Activity, Connections, Endpoint, Forwarding, Port, ServerKey, Traffic, VirtualServer
 
 _LISTING = Path("/proc/thread-self/net/ip_vs")
 """Once open, it is of one network namespace, as a socket is."""
@@ -72,6 +72,10 @@ class IpvsBackend:
             )
             for server, traffic in self._servers()
         }
+
+    def traffic(self) -> dict[ServerKey, Traffic]:
+        """Of all that `read` has, without a look at real servers."""
+        return {server.key: traffic for server, traffic in self._servers()}
 
     def connections(self, keys: Collection[ServerKey]) -> dict[ServerKey, dict[Endpoint, Connections]]:
         """Of these alone, which costs 0.1 ms each."""

@@ -83,9 +83,12 @@ class ServiceNetfilter:
         self._known = self._desired
 
     def remove(self) -> None:
-        """Takes away everything of ours, in both of iptables' modes."""
+        """Takes away everything of ours, in both of iptables' modes. Raises BackendError naming sets that stay."""
+        self._alone = False
         self.apply(_NOTHING, verify=True)
         self.settle()
+        if left := sorted(self._ipset.names()):
+            raise BackendError(f"ipset {', '.join(left)}: rules of others use it")
 
     def forget(self, gone: Mapping[Port, Collection[Endpoint] | None]) -> int:
         """Ends the UDP flows that asked for these ports and went to these endpoints, None: wherever they went.

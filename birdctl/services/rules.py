@@ -25,7 +25,9 @@ _NEW = ("-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED")
 _MASQUERADED = ("-m", "ipvs", "--vdir", "ORIGINAL", "--vmethod", "MASQ")
 _WHOLE_MARK = "0xffffffff"
 _PREFIX = Owner.SERVICES.chain_prefix
-INPUT, POSTROUTING, DIRECT, REPLIES = (f"{_PREFIX}{name}" for name in ("INPUT", "POSTROUTING", "DIRECT", "REPLIES"))
+INPUT, POSTROUTING, DIRECT, REPLIES, ASTRAY = (
+    f"{_PREFIX}{name}" for name in ("INPUT", "POSTROUTING", "DIRECT", "REPLIES", "ASTRAY")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +48,10 @@ class RuleCompiler:
         self._inside = _Contents("inside", SetType.IP_PORT, "what only the cluster's own may use", _port)
         self._hairpin = _Contents("hairpin", SetType.IP_PORT_IP, "endpoints that may reach themselves", _to_itself)
         self._pods = _Contents("pods", SetType.NET, "the cluster's pods", _net)
+        self._own = _Contents("own", SetType.NET, "this node's pods", _net)
         self._here = _Contents("here", SetType.NET, "this node's pods and addresses", _net)
         self._direct = _Contents("direct", SetType.IP_PORT, "ports with direct server return", _port)
+        self._returned = _Contents("returned", SetType.IP, "addresses with direct server return", _address)
 
     def compile(self, state: ServiceState, *, mtu: int = 1500) -> ServiceRules:
         """The rules for `state`. `mtu` is that of the network between nodes, in bytes."""
@@ -70,13 +74,16 @@ class RuleCompiler:
         yield self._inside.follow(state.inside_only)
         yield self._hairpin.follow(state.hairpin)
         yield self._pods.follow(state.pods)
+        yield self._own.follow(state.local_pods)
         yield self._here.follow(state.local_pods.union(map(host_prefix, state.node_addresses)))
         yield self._direct.follow(frozenset(each.port for each in state.direct_returns))
+        yield self._returned.follow(frozenset(each.port.address for each in state.direct_returns))
 
     def _tables(self, of: Family, state: ServiceState, mtu: int) -> Iterator[Table]:
         returns = [each for each in state.direct_returns if family(each.port.address) is of]
-        hook = ("INPUT", Rule(target=INPUT, extra=_NEW))
-        yield _table(of, "filter", (hook,), Chain(name=INPUT, rules=tuple(self._input(of))))
+        hooks = (("INPUT", Rule(target=INPUT, extra=_NEW)), *(_astray_hooks(of) if returns else ()))
+        astray = (Chain(name=ASTRAY, rules=(Rule(target="REJECT"),)),) if returns else ()
+        yield _table(of, "filter", hooks, Chain(name=INPUT, rules=tuple(self._input(of))), *astray)
         hook = ("POSTROUTING", Rule(target=POSTROUTING, extra=_MASQUERADED))
         yield _table(of, "nat", (hook,), Chain(name=POSTROUTING, rules=tuple(self._postrouting(of))))
         if returns:
@@ -97,14 +104,18 @@ class RuleCompiler:
         yield Rule(target="REJECT")
 
     def _postrouting(self, of: Family) -> Iterator[Rule]:
-        """An endpoint answers this node where the answer would not come back this way, or where it asks itself."""
+        """An endpoint answers this node where the answer would not come back this way, or where it asks itself.
+
+        Only what goes to this node's pods, or is asked by them, comes back by itself. A pod of another node that asks
+        this node's port would be answered directly, by an address that it did not ask.
+        """
         masquerade = Rule(target="MASQUERADE", options=("--random-fully",))
         if self._options.masquerade_all:
             yield masquerade
             return
         yield replace(masquerade, sets=(_match(of, "hairpin", "dst,dst,src"),))
         yield replace(
-            masquerade, sets=(_match(of, "pods", "src", negated=True), _match(of, "here", "dst", negated=True))
+            masquerade, sets=(_match(of, "own", "src", negated=True), _match(of, "here", "dst", negated=True))
         )
 
 
@@ -116,6 +127,12 @@ def _direct_hooks(of: Family) -> tuple[tuple[str, Rule], ...]:
     asked = Rule(target=DIRECT, sets=(_match(of, "direct", "dst,dst"),))
     answering = Rule(target=REPLIES, protocol="tcp", sets=(_match(of, "direct", "src,src"),))
     return ("PREROUTING", asked), ("PREROUTING", answering), ("OUTPUT", asked)
+
+
+def _astray_hooks(of: Family) -> tuple[tuple[str, Rule], ...]:
+    """What an address with direct server return does not serve is not this node's, and would go back to the network."""
+    sets = (_match(of, "returned", "dst"), _match(of, "direct", "dst,dst", negated=True))
+    return tuple((chain, Rule(target=ASTRAY, sets=sets)) for chain in ("FORWARD", "OUTPUT"))
 
 
 def _marking(each: DirectReturn, state: ServiceState) -> Rule:
@@ -140,12 +157,13 @@ def _clamping(of: Family, mtu: int) -> Rule:
     )
 
 
-def _set_name(kind: str, of: Family) -> str:
+def set_name(kind: str, of: Family) -> str:
+    """Of the set of a kind (vips, ports, inside, …) and family."""
     return f"{Owner.SERVICES.set_prefix}{kind}{of.digit}"
 
 
 def _match(of: Family, kind: str, directions: str, *, negated: bool = False) -> SetMatch:
-    return SetMatch(name=_set_name(kind, of), directions=directions, negated=negated)
+    return SetMatch(name=set_name(kind, of), directions=directions, negated=negated)
 
 
 T = TypeVar("T", bound=Address | Prefix | Port)
@@ -158,7 +176,7 @@ class _Contents(Generic[T]):
         self._members: frozenset[T] = frozenset()
         self._entry = entry
         self._sets = {
-            of: IpSet(name=_set_name(kind, of), type=type_, family=of, entries=frozenset(), meaning=meaning)
+            of: IpSet(name=set_name(kind, of), type=type_, family=of, entries=frozenset(), meaning=meaning)
             for of in Family
         }
 

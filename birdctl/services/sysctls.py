@@ -18,7 +18,9 @@ from birdctl.addresses import family
 from birdctl.services.model import Mark, Scheduler, ServiceState
 from birdctl.services.rtnetlink import RouteNetlink
 
-ROOT = Path("/proc/sys")
+_MOUNTED = Path("/host/proc/sys")
+"""Where a container, whose own is read-only, has the network's part of it: manifests/service-proxy."""
+ROOT = _MOUNTED if _MOUNTED.joinpath("net").exists() else Path("/proc/sys")
 _REUSE_IS_FAST = (5, 9)
 """From this Linux on, a connection from a port that was just used need not wait."""
 

@@ -47,6 +47,9 @@ class AgentSettings:
     runtime_dir: Path = setting(
         Path("/run/birdctl"), values.FILE, "Process", "the agent's socket, inventory and history"
     )
+    cleanup_config: bool = setting(
+        False, values.BOOLEAN, "Process", "the agent only does what `birdctl cleanup` does, and exits"
+    )
     log_level: str = setting(
         "info", values.one_of("debug", "info", "warning", "error"), "Process", "least severe message to log", live=True
     )

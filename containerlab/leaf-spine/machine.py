@@ -1,14 +1,15 @@
 """machine.py start | run COMMAND... | stop: a machine of its own for a user who is not root.
 
 It is user-mode Linux, a kernel that runs as a process on this machine's file system. Where that kernel does not boot
-(its 6.1 does not on a processor with AMX), it is namespaces of the user's own. init.sh is its first process: it runs
-what is put into the folder `requests`, one after the other, and prints to the file `console`.
+(on a processor with AMX its 6.1 needs a C compiler to be helped), it is namespaces of the user's own. init.sh is its
+first process: it runs what is put into the folder `requests`, one after the other, and prints to the file `console`.
 """
 
 from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,11 +18,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 HERE = Path(__file__).resolve().parent
-WORK = HERE.parents[1] / "build" / "demo"
+ROOT = HERE.parents[1]
+WORK = ROOT / "build" / "demo"
 CONSOLE, REQUESTS, PID = WORK / "console", WORK / "requests", WORK / "pid"
 BOOT_TIMEOUT = 30  # seconds
+SHIM, SHIM_SOURCE = WORK / "uml-ptrace.so", ROOT / "tests/setup/uml-ptrace.c"
 UML = (
-    *("linux.uml", "mem=2G", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", f"init={HERE}/init.sh"),
+    *("env", f"LD_PRELOAD={SHIM}", "linux.uml", "mem=2G", f"init={HERE}/init.sh"),
+    *("root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw"),
     *("con=null", "con0=null,fd:1", "quiet", f"uml_dir={WORK}/uml", "umid=demo"),
     *(f"{name}={os.environ[name]}" for name in ("LAB", "PATH")),
     f"WORK={WORK}",
@@ -34,6 +38,8 @@ NAMESPACES = (
 
 def start() -> int:
     REQUESTS.mkdir(parents=True, exist_ok=True)
+    if shutil.which("cc"):
+        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", SHIM, SHIM_SOURCE], check=False)  # noqa: S603, S607
     for name, command in (("user-mode Linux", UML), ("namespaces of your own", NAMESPACES)):
         if boots(command):
             say(f"you are not root: the demo runs in a machine of its own ({name})\n")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
 from pathlib import Path
@@ -17,15 +17,27 @@ from typing import Self
 
 from birdctl import syscalls
 from birdctl.addresses import Address, Family, family
+from birdctl.services.apply import ServiceBackend
 from birdctl.services.direct import DirectReturns
-from birdctl.services.model import DIRECT_MARK, DirectReturn, Port, Protocol
+from birdctl.services.model import (
+    DIRECT_MARK,
+    DirectReturn,
+    Forwarding,
+    Mark,
+    Port,
+    Protocol,
+    RealServer,
+    Scheduler,
+    SchedulerFlag,
+    ServiceState,
+    VirtualServer,
+)
+from birdctl.services.options import ServiceOptions
 from tests.bird.daemon import Namespace
 
 VIPS = {Family.IPV4: ip_address("203.0.113.80"), Family.IPV6: ip_address("2001:db8:f::80")}
 MARKS = {Family.IPV4: DIRECT_MARK | 4, Family.IPV6: DIRECT_MARK | 6}
-_IPTABLES = {Family.IPV4: "iptables-legacy", Family.IPV6: "ip6tables-legacy"}
-_HEADERS = {Family.IPV4: 20 + 40, Family.IPV6: 40 + 60}
-"""Of the tunnel, and of IP and TCP in it."""
+IPTABLES = {Family.IPV4: "iptables-legacy", Family.IPV6: "ip6tables-legacy"}
 _FORWARDING = "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1"
 _PATIENCE = 5.0
 
@@ -51,7 +63,7 @@ class Cable:
 
 
 class Node:
-    """Packets to the VIPs are marked, and answers promise no more than fits the tunnel. `pod`: its one pod."""
+    """It has one pod, `pod`."""
 
     def __init__(self, number: int, router: Namespace, stack: ExitStack) -> None:
         self.name = f"pod{number}"
@@ -61,42 +73,51 @@ class Node:
         self.address, self.pod_address = uplink.ends[1], inner.ends[1]
         for of in Family:
             router.run(f"ip route add {self.pod_address[of]} via {self.address[of]}")
-            self._mark(of)
         self.namespace.run(_FORWARDING)
         with inside(self.namespace):
-            self.direct = DirectReturns()
+            self.direct, self.backend = DirectReturns(), ServiceBackend(ServiceOptions())
         stack.callback(self.direct.close)
+        stack.callback(self.backend.close)
         stack.enter_context(_answering(self.pod, self.name))
 
-    def _mark(self, of: Family) -> None:
-        rule = f"{_IPTABLES[of]} -t mangle -A PREROUTING -p tcp"
-        mss = 1500 - _HEADERS[of]
-        self.namespace.run(f"{rule} -d {VIPS[of]} --dport 80 -j MARK --set-mark {MARKS[of]}")
-        self.namespace.run(f"{rule} -s {VIPS[of]} --sport 80 --tcp-flags SYN,RST SYN -j TCPMSS --set-mss {mss}")
+    def serve(self, of: Family, *nodes: Node, scheduler: Scheduler = Scheduler.RR) -> None:
+        """The VIP, by direct server return, with the pods of these nodes."""
+        key = Mark(mark=MARKS[of], family=of)
+        server = VirtualServer(
+            key=key,
+            scheduler=scheduler,
+            flags=frozenset({SchedulerFlag.FLAG_2} if scheduler is Scheduler.MH else ()),
+            forwarding=Forwarding.TUNNEL,
+            real_servers=tuple(RealServer(address=node.pod_address[of], port=80) for node in nodes),
+        )
+        local = {self.pod_address[of]} if self in nodes else set()
+        state = ServiceState(
+            virtual_servers={key: server}, direct_returns=_returns({VIPS[of]: local}), sources=self.address
+        )
+        with inside(self.namespace):
+            result = self.backend.apply(state, grace={})
+        assert result.refusals == result.deviations == ()
 
-    def serve(self, of: Family, *nodes: Node, scheduler: str = "rr") -> None:
-        """In IPVS, with the pods of these nodes."""
-        virtual = f"-f {MARKS[of]}" + (" -6" if of is Family.IPV6 else "")
-        self.namespace.run(f"ipvsadm -A {virtual} -s {scheduler}")
-        for each in nodes:
-            pod = each.pod_address[of]
-            self.namespace.run(f"ipvsadm -a {virtual} -r {f'[{pod}]:0' if pod.version == 6 else pod} -i")
+    def stop_serving(self) -> None:
+        with inside(self.namespace):
+            self.backend.apply(ServiceState(virtual_servers={}, sources=self.address), grace={})
 
     def apply(self, *families: Family, verify: bool = False) -> dict[Address, str]:
         """The node's and its pod's part of these families' VIPs."""
         return self.returning({VIPS[each]: {self.pod_address[each]} for each in families}, verify=verify)
 
-    def returning(self, pods: dict[Address, set[Address]], *, verify: bool = False) -> dict[Address, str]:
-        wanted = [
-            DirectReturn(
-                port=Port(address=vip, protocol=Protocol.TCP, port=80),
-                mark=MARKS[family(vip)],
-                local_pods=frozenset(local),
-            )
-            for vip, local in pods.items()
-        ]
+    def returning(self, pods: Mapping[Address, Collection[Address]], *, verify: bool = False) -> dict[Address, str]:
         with inside(self.namespace):
-            return self.direct.apply(wanted, verify=verify)
+            return self.direct.apply(_returns(pods), verify=verify)
+
+
+def _returns(pods: Mapping[Address, Collection[Address]]) -> tuple[DirectReturn, ...]:
+    return tuple(
+        DirectReturn(
+            port=Port(address=vip, protocol=Protocol.TCP, port=80), mark=MARKS[family(vip)], local_pods=frozenset(local)
+        )
+        for vip, local in pods.items()
+    )
 
 
 class Network:
@@ -119,9 +140,9 @@ class Network:
         """Nothing is served, and the first node is the way to the VIPs."""
         self.direct_to(self.nodes[0])
         for node in self.nodes:
+            node.stop_serving()
             node.apply(verify=True)
-            node.namespace.run("ipvsadm --clear")
-            for program in _IPTABLES.values():
+            for program in IPTABLES.values():
                 node.namespace.run(f"{program} --flush FORWARD")
 
     def direct_to(self, node: Node) -> None:

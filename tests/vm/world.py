@@ -136,6 +136,7 @@ class World:
     def remove_pod(self, name: str) -> None:
         """It is gone without a word."""
         pod = self.pods.pop(name)
+        _ip(self.nodes[pod.node].namespace, [f"link delete {name}"])
         self.servers.stop(pod.namespace)
         pod.namespace.close()
 

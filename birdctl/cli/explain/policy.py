@@ -27,8 +27,8 @@ from birdctl.cluster.store import Cluster
 from birdctl.errors import BirdctlError, InputError, NotConverged
 from birdctl.netfilter.conntrack import Conntrack
 from birdctl.observe import ends
-from birdctl.observe.explain import Step
 from birdctl.observe.policy_path import PolicyExplanation, Question, explain, questions
+from birdctl.observe.views import Step
 from birdctl.policies.apply import PolicyBackend
 from birdctl.policies.compile.nodes import pod_prefixes
 from birdctl.policies.model import PolicyState

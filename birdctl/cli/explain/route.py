@@ -17,8 +17,9 @@ from birdctl.cli.places import Place
 from birdctl.cli.tables import Column
 from birdctl.cluster.bgp import API_VERSION
 from birdctl.errors import BirdctlError, InputError
-from birdctl.observe.explain import Evidence, Step, explain
+from birdctl.observe.explain import Evidence, explain
 from birdctl.observe.verdicts import Filters
+from birdctl.observe.views import Step
 from birdctl.observe.views import View as Item
 from birdctl.routing.state import RouteState
 from birdctl.settings import Settings

@@ -14,29 +14,21 @@ from birdctl.addresses import family, parse_prefix, sort_key
 from birdctl.cli import show
 from birdctl.cli.output import View
 from birdctl.cli.places import Place
-from birdctl.cli.tables import Column
+from birdctl.cli.tables import Column, few
 from birdctl.observe.sessions import Session, sessions
 from birdctl.observe.views import Advertisement, RouteSource, Withheld
 from birdctl.routing.commit import BirdBackend
 from birdctl.routing.inventory import Inventory
-
-_FEW = 4
-
-
-def _few(names: Sequence[str]) -> str:
-    rest = len(names) - _FEW
-    return ",".join(names[:_FEW]) + (f",+{rest}" if rest > 0 else "")
-
 
 COLUMNS: tuple[Column[Advertisement], ...] = (
     Column("NODE", lambda each: each.node),
     Column("PREFIX", lambda each: each.prefix),
     Column("SOURCE", lambda each: each.source),
     Column("ORIGIN", lambda each: ",".join(each.origins)),
-    Column("ADVERTISED-TO", lambda each: _few(each.advertised_to)),
+    Column("ADVERTISED-TO", lambda each: few(each.advertised_to)),
     Column(
         "WITHHELD",
-        lambda each: _few([item.peer for item in each.withheld]),
+        lambda each: few([item.peer for item in each.withheld]),
         tone=lambda each: "bad" if each.withheld else "",
     ),
     Column("PROTOCOL", lambda each: each.protocol, wide=True),

@@ -12,8 +12,9 @@ import msgspec
 
 from birdctl.cluster.store import Cluster, Key
 from birdctl.errors import InputError
-from birdctl.routing.compile.advertising import Advertising
+from birdctl.routing.compile.advertising import Advertising, decisions
 from birdctl.routing.compile.frame import Frame, Unusable, build
+from birdctl.routing.compile.services import Considered
 from birdctl.routing.model import BirdConfig, Filter
 from birdctl.routing.options import RoutingOptions
 
@@ -63,6 +64,16 @@ class RoutingCompiler:
             problems=tuple(problems[text] for text in sorted(problems)),
             recheck_at=frame.recheck_at,
         )
+
+    def decisions(self, cluster: Cluster, service: str, *, now: float) -> tuple[Considered, ...]:
+        """What becomes of each address of a service (`namespace/name`), and why. Raises InputError for a node that
+        cannot be configured.
+        """
+        try:
+            frame = self._frame or build(self._node, self._options, cluster, (), now)
+        except Unusable as reason:
+            raise reason.problems[0] from None
+        return decisions(cluster, service, frame.rules)
 
     def _current_frame(
         self, cluster: Cluster, version: tuple[int, ...], now: float, dirty: Collection[Key] | None

@@ -9,7 +9,7 @@ from birdctl.cluster.programmed import ProgrammedService
 from birdctl.cluster.store import Cluster, Key
 from birdctl.errors import InputError
 from birdctl.routing.compile.book import Placed, ServiceBook
-from birdctl.routing.compile.services import NOTHING, Announcement, Rules, announcement
+from birdctl.routing.compile.services import NOTHING, Announcement, Considered, Rules, announcement, considered
 from birdctl.routing.model import Originated
 
 
@@ -61,12 +61,23 @@ class Advertising:
         return tuple({service for service in (before, found.service_key if found else "") if service})
 
 
+def decisions(cluster: Cluster, key: str, rules: Rules) -> tuple[Considered, ...]:
+    """What becomes of each address of the service, and why; nothing of one that is not there."""
+    service = cluster.get(Service, key)
+    return tuple(considered(service, *_circumstances(cluster, service, rules))) if service else ()
+
+
 def _announced(cluster: Cluster, key: str, rules: Rules) -> Announcement:
     service = cluster.get(Service, key)
-    if service is None:
-        return NOTHING
-    labels, programmed = _labels(cluster, service.namespace), cluster.get(ProgrammedService, key)
-    return announcement(service, cluster.slices_of(key), labels, rules, programmed)
+    return announcement(service, *_circumstances(cluster, service, rules)) if service else NOTHING
+
+
+def _circumstances(
+    cluster: Cluster, service: Service, rules: Rules
+) -> tuple[tuple[EndpointSlice, ...], Labels, Rules, ProgrammedService | None]:
+    """What decides about one service, besides itself."""
+    labels, programmed = _labels(cluster, service.namespace), cluster.get(ProgrammedService, service.key)
+    return cluster.slices_of(service.key), labels, rules, programmed
 
 
 def _labels(cluster: Cluster, namespace: str) -> Labels:

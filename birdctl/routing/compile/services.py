@@ -5,7 +5,7 @@ A pure function of the service, its slices and its namespace's labels, so that a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -24,6 +24,7 @@ _SOURCES: Mapping[AddressKind, str] = {
     "ExternalIP": "externalIP",
     "LoadBalancerIP": "loadBalancerIP",
 }
+UNPROGRAMMED = "this node does not serve it yet"
 _TRUE = frozenset({"1", "t", "true"})
 _FALSE = frozenset({"0", "f", "false"})
 
@@ -57,6 +58,15 @@ class Announcement(msgspec.Struct, frozen=True):
 NOTHING = Announcement()
 
 
+class Considered(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of one address: the rules that ask for it, and why it is not announced, empty when it is."""
+
+    kind: AddressKind
+    address: Address
+    rules: Class
+    reason: str
+
+
 def announcement(
     service: Service,
     slices: Collection[EndpointSlice],
@@ -73,7 +83,7 @@ def announcement(
     for kind, names in asked.items():
         for place, text in placed_addresses(service, kind):
             address = faults.read(place, parse_address, text)
-            if address is None or family(address) not in rules.families or not endpoints.serve(kind, address):
+            if address is None or family(address) not in rules.families or endpoints.refusal(kind, address):
                 continue
             refusal = rules.addresses.refusal(kind, address)
             if refusal:
@@ -81,6 +91,31 @@ def announcement(
             else:
                 _claim(claims, address, names, _SOURCES[kind])
     return Announcement(claims, tuple(faults)) if claims or faults else NOTHING
+
+
+def considered(
+    service: Service,
+    slices: Collection[EndpointSlice],
+    namespace: Labels,
+    rules: Rules,
+    programmed: ProgrammedService | None = None,
+) -> Iterator[Considered]:
+    """Each address of a service, with the reasons behind its `announcement`."""
+    asked = _asked(service, namespace, rules, Faults(service.ref))
+    endpoints = _Endpoints(service, slices, rules, programmed)
+    for kind in () if has_no_addresses(service) else _SOURCES:
+        names = frozenset(rule.name if rule else DEFAULTS for rule in asked.get(kind, ()))
+        for _, text in placed_addresses(service, kind):
+            address = Faults(service.ref).read("", parse_address, text)
+            if address is None:
+                continue
+            if not names:
+                reason = f"no BGPAdvertisement, annotation or default asks for its {kind}"
+            elif family(address) not in rules.families:
+                reason = f"this node has no {family(address)} address"
+            else:
+                reason = endpoints.refusal(kind, address) or rules.addresses.refusal(kind, address)
+            yield Considered(kind=kind, address=address, rules=names, reason=reason)
 
 
 def _asked(
@@ -133,12 +168,18 @@ class _Endpoints:
         self._external_local = spec.external_traffic_policy == "Local" or bool(local and local.word == "true")
         self._internal_local = spec.internal_traffic_policy == "Local"
 
-    def serve(self, kind: AddressKind, address: Address) -> bool:
+    def refusal(self, kind: AddressKind, address: Address) -> str:
+        """Empty when it has."""
         local = self._internal_local if kind == "ClusterIP" else self._external_local
         idle = self._rules.without_endpoints and not local
+        if not idle and not self._has_one(address, local=local):
+            return "no endpoint on this node is ready, and its traffic stays local" if local else "no endpoint is ready"
         if self._rules.only_programmed and not self._is_programmed(address, idle=idle):
-            return False
-        return idle or any(
+            return UNPROGRAMMED
+        return ""
+
+    def _has_one(self, address: Address, *, local: bool) -> bool:
+        return any(
             self._counts(endpoint) and (not local or endpoint.node_name == self._rules.node)
             for each in self._slices
             if each.address_type == family(address)

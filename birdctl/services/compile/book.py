@@ -72,7 +72,7 @@ class ServiceBook:
             for address, key in terminating.items():
                 pod = pods.get(key)
                 if pod:
-                    found[address] = max(float(pod.spec.termination_grace_period_seconds), found.get(address, 0.0))
+                    found[address] = max(float(pod.grace_period_seconds), found.get(address, 0.0))
         return found
 
     def _put(self, service: str, part: ServicePart | None) -> Iterator[Change]:

@@ -34,9 +34,14 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
         return self.kind != "ClusterIP"
 
     @property
-    def direct(self) -> bool:
-        """Where there may be direct server return."""
+    def placed(self) -> bool:
+        """Somebody gave the service this address, from outside the cluster's own."""
         return self.kind in ("ExternalIP", "LoadBalancerIP")
+
+    @property
+    def direct(self) -> bool:
+        """Where there may be direct server return: no packet comes in from an address that is this node's own."""
+        return self.placed and self.held
 
 
 class Fronts:

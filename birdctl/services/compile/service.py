@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from birdctl.addresses import Address, Family
 from birdctl.cluster.faults import Faults
@@ -11,7 +11,7 @@ from birdctl.cluster.serviceaddresses import HEADLESS_LABEL, has_no_addresses
 from birdctl.errors import InputError
 from birdctl.services.compile.answers import Answers, answers
 from birdctl.services.compile.backends import Backend, Backends, Slice, State, read_slice, united
-from birdctl.services.compile.direct import tunnelled
+from birdctl.services.compile.direct import goes_directly
 from birdctl.services.compile.fronts import Front, Fronts
 from birdctl.services.compile.part import Omission, Served, ServicePart
 from birdctl.services.compile.ports import NamedPort, checked_port, named_ports
@@ -75,12 +75,12 @@ class _Compilation:
     def run(self, slices: Collection[EndpointSlice]) -> ServicePart:
         fronts = Fronts(self._service, self._context, self._hosts, self._faults, self._omitted).find()
         read = self._read(slices)
-        for port in named_ports(self._service, self._context.options.service_node_port_range, self._faults):
+        ports = tuple(named_ports(self._service, self._context.options.service_node_port_range, self._faults))
+        for port in ports:
             self._tell_missing(port, read)
-            for family in self._context.families:
-                of_family = [front for front in fronts if front.family is family]
-                if of_family:
-                    self._serve(port, family, of_family, united(read, family, port.name))
+        for family in self._context.families:
+            if of_family := [front for front in fronts if front.family is family]:
+                self._serve(of_family, {port: united(read, family, port.name) for port in ports})
         health_checks = self._health_checks(read)
         return ServicePart(
             service=self._service.key,
@@ -114,34 +114,34 @@ class _Compilation:
         elif None in numbers:
             self._omit(port.text, "an EndpointSlice gives the port no number")
 
-    def _serve(self, port: NamedPort, family: Family, fronts: Collection[Front], backends: Backends) -> None:
-        """One port at all addresses of a family."""
-        found = answers(backends, self._wishes, self._context)
-        for reason in found.reasons:
-            self._omit(f"{family} {port.text}", reason)
-        direct = None
-        if self._wishes.direct and any(front.direct for front in fronts):
-            direct = tunnelled(port, backends, found.external.real_servers, self._hosts, self._faults)
-        for front in fronts:
-            number = port.node_port if front.kind == "NodePort" else port.port
-            key = Port(address=front.address, protocol=port.protocol, port=number)
-            if number and key not in self._served:
-                tunnel = direct if front.direct else None
-                self._served[key] = served = self._one(key, port, front, found, tunnel)
-                if tunnel is None and (self._wishes.hairpin_external if front.direct else self._wishes.hairpin):
-                    self._hairpin.update(_local_ports(key, served.server.real_servers, found.local))
+    def _serve(self, fronts: Sequence[Front], ports: Mapping[NamedPort, Backends]) -> None:
+        """All ports at all addresses of a family."""
+        direct = self._wishes.direct and any(front.direct for front in fronts)
+        direct = direct and goes_directly(ports, self._hosts, self._faults)
+        for port, backends in ports.items():
+            found = answers(backends, self._wishes, self._context)
+            for reason in found.reasons:
+                self._omit(f"{fronts[0].family} {port.text}", reason)
+            for front in fronts:
+                number = port.node_port if front.kind == "NodePort" else port.port
+                key = Port(address=front.address, protocol=port.protocol, port=number)
+                if number and key not in self._served:
+                    self._served[key] = self._one(key, port, front, found, direct=direct and front.direct)
 
-    def _one(
-        self, key: Port, port: NamedPort, front: Front, found: Answers, tunnel: tuple[RealServer, ...] | None
-    ) -> Served:
+    def _one(self, key: Port, port: NamedPort, front: Front, found: Answers, *, direct: bool) -> Served:
         choice = found.external if front.external else found.internal
-        servers = choice.real_servers if tunnel is None else tunnel
+        pods = frozenset(address for address in found.local if address not in self._hosts)
+        servers = choice.real_servers
+        if direct:
+            servers = tuple(each for each in servers if each.address not in self._hosts)
+        elif self._wishes.hairpin_external if front.placed else self._wishes.hairpin:
+            self._hairpin.update(_local_ports(key, servers, found.local))
         server = VirtualServer(
             key=key,
             scheduler=self._wishes.scheduler,
             flags=self._wishes.flags,
             persistence_seconds=self._wishes.persistence_seconds,
-            forwarding=Forwarding.MASQUERADE if tunnel is None else Forwarding.TUNNEL,
+            forwarding=Forwarding.TUNNEL if direct else Forwarding.MASQUERADE,
             real_servers=servers,
             owner=Owner(
                 service=self._service.key,
@@ -152,12 +152,11 @@ class _Compilation:
                 port=key.port,
             ),
         )
-        local = None if tunnel is None else frozenset(each.address for each in servers if each.address in found.local)
         return Served(
             server=server,
-            held=front.held and tunnel is None,
+            held=front.held and not direct,
             inside_only=front.external and found.inside_only,
-            direct=local,
+            direct=pods if direct else None,
         )
 
     def _health_checks(self, slices: Collection[Slice]) -> dict[int, HealthCheck]:

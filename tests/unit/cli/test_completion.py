@@ -45,11 +45,14 @@ def test_bash_offers_every_verb(script: Path) -> None:
     [
         ("birdctl sh", ["show"]),
         ("birdctl show p", ["peers", "policies"]),
-        ("birdctl show ", ["peers", "routes", "advertisements", "bfd", "nodes", "status", "config", "policies"]),
+        (
+            "birdctl show ",
+            ["peers", "routes", "advertisements", "bfd", "nodes", "status", "config", "policies", "services"],
+        ),
         ("birdctl show peers --f", ["--failed"]),
         ("birdctl show peers -o ", ["table", "wide", "json", "yaml", "name"]),
         ("birdctl show peers --output j", ["json"]),
-        ("birdctl explain ", ["route", "policy"]),
+        ("birdctl explain ", ["route", "policy", "service"]),
         ("birdctl --log-level debug wait --for ", ["converged", "healthy", "established"]),
         ("birdctl wait --for converged --time", ["--timeout"]),
         ("birdctl completion ", ["bash", "zsh", "fish"]),

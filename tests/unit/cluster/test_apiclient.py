@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         server.server_close()
 
 
-def connect(folder: Path, url: str) -> ApiClient:
+def connect(folder: Path, url: str, **how: Any) -> ApiClient:
     (folder / "kubeconfig").write_text(
         json.dumps(
             {
@@ -64,7 +65,7 @@ def connect(folder: Path, url: str) -> ApiClient:
             }
         )
     )
-    return ApiClient.connect(folder / "kubeconfig")
+    return ApiClient.connect(folder / "kubeconfig", **how)
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
@@ -122,3 +123,27 @@ def test_no_error_shows_the_token(serve: Serve, tmp_path: Path):
 )
 def test_a_path_is_that_of_the_api(path: str, expected: str):
     assert path == expected
+
+
+def test_a_master_is_asked_in_place_of_the_kubeconfig_s_server(serve: Serve, tmp_path: Path):
+    url = serve(200, b"{}").server
+    assert connect(tmp_path, "http://127.0.0.1:1", master=url).request("GET", "/api") == b"{}"
+
+
+def test_where_nobody_answers_the_next_request_goes_to_another_place_and_round(serve: Serve, tmp_path: Path):
+    others = tmp_path / "apiservers"
+    others.write_text(f"http://127.0.0.1:2\n{serve(200, b'{}').server}\n")
+    client = connect(tmp_path, "http://127.0.0.1:1", others=others)
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            client.request("GET", "/api")
+    assert client.request("GET", "/api") == b"{}"
+    others.write_text("http://127.0.0.1:2\n")
+    assert client.request("GET", "/api") == b"{}", "what works is not left"
+
+
+def test_without_another_place_the_same_is_asked_again(tmp_path: Path):
+    client = connect(tmp_path, "http://127.0.0.1:1", others=tmp_path / "nowhere")
+    for _ in range(3):
+        with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"):
+            client.request("GET", "/api")

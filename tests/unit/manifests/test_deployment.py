@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ from birdctl.cli import parser as parsers
 from birdctl.cli.commands import COMMANDS
 from birdctl.cluster.apiserver import NAMESPACE
 from birdctl.policies.compile import KINDS
-from birdctl.reconcile.sources import POLICIES, ROUTING
+from birdctl.reconcile.sources import POLICIES, ROUTING, SERVICES
+from birdctl.services import namespaces, sysctls
+from birdctl.services.compile import KINDS as SERVICE_KINDS
 from birdctl.settings import Settings
 from tests.kube import ROOT, manifests
 
 FOLDER = ROOT / "manifests"
 BY_KIND: dict[str, dict[str, Any]] = {item["kind"]: dict(item) for item in manifests()}
 POD = BY_KIND["DaemonSet"]["spec"]["template"]["spec"]
+PROXY: dict[str, Any] = yaml.safe_load((FOLDER / "service-proxy/kustomization.yaml").read_text())
 CONTAINERS = {item["name"]: item for item in POD["containers"]}
 
 
@@ -37,7 +41,7 @@ def settings_of_the_agent(folder: Path) -> Settings:
 
 def test_the_kustomization_has_every_manifest():
     listed = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["resources"]
-    files = {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.yaml")} - {"kustomization.yaml"}
+    files = {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.yaml") if path.name != "kustomization.yaml"}
     assert sorted(listed) == sorted(files)
 
 
@@ -92,14 +96,30 @@ def test_the_firewall_waits_to_be_switched_on_and_shares_the_lock_of_the_nodes_r
     assert volumes[mounts["/run/xtables.lock"]]["hostPath"] == {"path": "/run/xtables.lock", "type": "FileOrCreate"}
 
 
+def test_the_service_proxy_is_a_variant_that_reaches_the_api_server_without_a_service(tmp_path: Path):
+    assert not settings_of_the_agent(tmp_path).run_service_proxy
+    patches = [yaml.safe_load(each["patch"]) for each in PROXY["patches"]]
+    config, daemon = patches
+    (tmp_path / "config.yaml").write_text(config["data"]["config.yaml"])
+    found = Settings.load(argparse.Namespace(config=str(tmp_path / "config.yaml")), {})
+    assert (found.run_service_proxy, found.run_loadbalancer, found.run_firewall) == (True, True, False)
+    (agent,) = daemon["spec"]["template"]["spec"]["containers"]
+    assert {item["name"] for item in agent["env"]} == {"KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"}
+    mounts = {item["mountPath"] for item in agent["volumeMounts"]}
+    assert str(sysctls._MOUNTED / "net") in mounts
+    assert any(place.startswith("/run/netns/") for place in namespaces._PLACES)
+    assert "/run/netns" in mounts
+
+
 def test_what_a_domain_compiles_from_is_what_it_watches():
     assert set(POLICIES) == set(KINDS)
+    assert set(SERVICES) == set(SERVICE_KINDS)
 
 
 def test_the_rights_to_read_are_those_for_what_the_agent_watches():
     rules = BY_KIND["ClusterRole"]["rules"]
     watched = {resource for rule in rules if "watch" in rule["verbs"] for resource in rule["resources"]}
-    assert watched == {type_.plural for type_ in (*ROUTING, *POLICIES)} - {"secrets"}
+    assert watched == {type_.plural for type_ in (*ROUTING, *POLICIES, *SERVICES)} - {"secrets"}
 
 
 def test_no_right_is_a_wildcard():

@@ -14,11 +14,13 @@ from birdctl.observe.counters import SECONDS, Counters, Histogram
 from birdctl.observe.metrics import DEFINITIONS, Metrics
 from birdctl.observe.sight import Sight
 from birdctl.observe.state import Observed, Policies, Routing, Services, State
+from birdctl.observe.traffic import ServiceTraffic
 from birdctl.observe.views import FamilyCounts, Peer, PeerKind
 from birdctl.policies.counters import Counter
 from birdctl.policies.model import Direction
 from birdctl.routing.inventory import Inventory
 from birdctl.routing.state import BfdState, BirdStatus
+from birdctl.services.model import Owner, Protocol, Traffic
 
 STATE = State(
     node="a",
@@ -30,6 +32,18 @@ STATE = State(
 COUNTED = (
     Counter(policy="NetworkPolicy x/p", direction=Direction.INGRESS, effect=Effect.ALLOW, packets=3, bytes=180),
     Counter(policy="", direction=Direction.EGRESS, effect=Effect.DENY, packets=1, bytes=60),
+)
+
+WEB = ServiceTraffic(
+    Owner(
+        service="default/web",
+        port_name="http",
+        kind="ExternalIP",
+        address=parse_address("203.0.113.10"),
+        protocol=Protocol.TCP,
+        port=80,
+    ),
+    Traffic(connections=2, packets_in=10, packets_out=8, bytes_in=800, bytes_out=6400, bytes_out_per_second=12),
 )
 
 
@@ -45,7 +59,8 @@ def sight(*peers: Peer) -> Sight:
 
 
 def scrape(seen: Sight | None, counters: Counters | None = None) -> dict[str, float]:
-    text = Metrics(lambda: Observed(state=STATE, sight=seen, policies=COUNTED), counters or Counters()).text().decode()
+    observed = Observed(state=STATE, sight=seen, policies=COUNTED, services=(WEB,))
+    text = Metrics(lambda: observed, counters or Counters()).text().decode()
     series = re.findall(r"^(birdctl_\w+(?:\{.*\})?) (\S+)$", text, re.MULTILINE)
     return {name: float(value) for name, value in series}
 
@@ -105,6 +120,19 @@ def test_services_are_counted_apart_and_endpoints_by_the_moment_of_their_change(
     assert found['birdctl_service_passes_total{result="changed"}'] == 1
     assert found["birdctl_network_programming_duration_seconds_count"] == 1
     assert found["birdctl_services_leaving"] == 2
+
+
+def test_each_address_and_port_of_a_service_has_series_of_its_own() -> None:
+    labels = 'address="203.0.113.10",namespace="default",port="80",protocol="TCP",service="web"'
+    found = {name: value for name, value in scrape(None).items() if labels in name and value}
+    assert found == {
+        f"birdctl_service_connections_total{{{labels}}}": 2,
+        f"birdctl_service_packets_in_total{{{labels}}}": 10,
+        f"birdctl_service_packets_out_total{{{labels}}}": 8,
+        f"birdctl_service_bytes_in_total{{{labels}}}": 800,
+        f"birdctl_service_bytes_out_total{{{labels}}}": 6400,
+        f"birdctl_service_bytes_out_per_second{{{labels}}}": 12,
+    }
 
 
 def test_every_metric_that_is_defined_is_exported_and_the_other_way_round() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
-import time
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -238,17 +237,12 @@ def big(services: int) -> BirdConfig:
     return replace(base, sessions=sessions, filters=filters, originated=(*base.originated[:2], web))
 
 
-def test_rendering_500_peers_takes_a_moment_and_one_more_service_almost_nothing() -> None:
+def test_one_more_service_among_500_peers_is_one_more_prefix():
     one, two = big(2000), big(2001)
     two = replace(two, sessions=one.sessions, filters=one.filters)
-    started = time.process_time()
-    first = render(one)
-    middle = time.process_time()
-    second = render(two)
-    ended = time.process_time()
-    assert [str(each.prefix) for each in impact(first.text, second.text, V2_0).added] == ["10.96.7.208/32"]
-    assert middle - started < 0.45, "three times the target, for slow machines"
-    assert ended - middle < 0.06, "three times the target, for slow machines"
+    found = impact(render(one).text, render(two).text, V2_0)
+    assert [str(each.prefix) for each in found.added] == ["10.96.7.208/32"]
+    assert not found.withdrawn
 
 
 def test_statements_read_back_what_was_written() -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
 
+from msgspec.structs import replace
+
 from birdctl.cluster.decode import decode
 from birdctl.cluster.store import Cluster
 from birdctl.services.compile import ServiceCompiler
@@ -82,8 +84,10 @@ def endpoints(service_name="web", *texts, ports=("http:8080",), name="", family=
     )
 
 
-def pod(name, grace=30):
-    return _object("v1", "Pod", name, {"terminationGracePeriodSeconds": grace})
+def pod(name, grace=30, asked=None):
+    """`asked`: the seconds that whoever deleted it allows."""
+    made = _object("v1", "Pod", name, {"terminationGracePeriodSeconds": grace})
+    return replace(made, metadata=replace(made.metadata, deletion_grace_period_seconds=asked))
 
 
 def pool(name, *ranges):

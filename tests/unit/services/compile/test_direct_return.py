@@ -7,10 +7,25 @@ import itertools
 
 import pytest
 
+from birdctl.cluster.events import Changed, Deleted
+from birdctl.cluster.objects import Service
+from birdctl.cluster.store import Cluster
 from birdctl.services.compile import marks as module
 from birdctl.services.compile.marks import marks
 from birdctl.services.model import DIRECT_MARK, DIRECT_MARK_MASK, Forwarding, Mark, Port
-from tests.unit.services.compile.build import compiled, endpoints, port, problems, served, service, text, texts
+from tests.unit.services.compile.build import (
+    N1,
+    N2,
+    compiled,
+    compiler,
+    endpoints,
+    port,
+    problems,
+    served,
+    service,
+    text,
+    texts,
+)
 
 TUNNEL = {"service.dsr": "tunnel"}
 ENDPOINTS = endpoints("web", "10.1.1.2", "10.1.2.2 on=n2", ports=["http:80"])
@@ -78,11 +93,52 @@ def test_two_ports_of_one_address_are_two_marks():
     assert len({each.mark for each in result.state.direct_returns}) == 2
 
 
-def test_an_address_that_another_service_serves_the_usual_way_is_held_for_that_one():
-    other = service("other", ["10.96.0.2"], externalIPs=["198.51.100.1"], ports=["ssh:22"])
-    result = compiled(web(), ENDPOINTS, other)
+def test_one_port_that_cannot_go_directly_keeps_the_whole_service_from_it():
+    """Its address is held then, and what pods answer from an address that this node holds does not get through."""
+    mixed = web(ports=["http:80", {"name": "https", "port": 443, "targetPort": 8443}])
+    result = compiled(mixed, endpoints("web", "10.1.1.2", ports=["http:80", "https:8443"]))
+    assert not direct(result)
     assert "198.51.100.1" in map(str, result.state.addresses)
-    assert texts(result.state.vip_ports) == ["10.96.0.1 80/TCP", "10.96.0.2 22/TCP", "198.51.100.1 22/TCP"]
+    assert len(problems(result)) == 1
+
+
+@pytest.mark.parametrize("usual", ["other", "zoo"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_services_at_one_address_the_first_decides_whether_it_has_direct_return(usual, turned):
+    objects = [web(), ENDPOINTS, service(usual, ["10.96.0.2"], externalIPs=["198.51.100.1"], ports=["ssh:22"])]
+    result = compiled(*(objects[::-1] if turned else objects))
+    first, other, how, number = ("other", "web", "without", 80) if usual == "other" else ("web", "zoo", "with", 22)
+    (told,) = problems(result)
+    assert told == (
+        f"Service default/{other}: spec.externalIPs: 198.51.100.1 {number}/TCP: all of this address is served {how} "
+        f"service.dsr, as Service default/{first} wants: not for this one"
+    )
+    assert ("198.51.100.1" in map(str, result.state.addresses)) is (usual == "other")
+    assert list(direct(result)) == ([] if usual == "other" else [EXTERNAL])
+
+
+def test_when_the_first_service_of_an_address_goes_the_other_gets_it_and_loses_it_again():
+    first = service("other", ["10.96.0.2"], externalIPs=["198.51.100.1"], ports=["ssh:22"])
+    cluster, compiling = Cluster.of(N1, N2, first, web(), ENDPOINTS), compiler()
+    compiling.compile(cluster)
+    cluster.take_dirty()
+    for event, expected in [(Deleted(Service, first.key), [EXTERNAL]), (Changed(first), [])]:
+        cluster.apply(event)
+        assert list(direct(compiling.compile(cluster, dirty=cluster.take_dirty()))) == expected
+
+
+def test_an_address_of_this_node_has_no_direct_return():
+    result = compiled(web(externalIPs=["172.16.0.1"]), ENDPOINTS, strict_external_ip_validation=False)
+    assert not direct(result)
+    assert served(result)["172.16.0.1 80/TCP"] == ["10.1.1.2:80", "10.1.2.2:80"]
+
+
+@pytest.mark.parametrize("state", ["zones=b", "unready", "ending"])
+def test_pods_here_that_get_nothing_new_from_here_can_still_answer(state):
+    """Other nodes may choose them, and connections that they have go on."""
+    slices = endpoints("web", f"10.1.1.2 {state}", "10.1.1.3 zones=a", ports=["http:80"])
+    (found,) = compiled(web(), slices).state.direct_returns
+    assert sorted(map(str, found.local_pods)) == ["10.1.1.2", "10.1.1.3"]
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,12 @@ def test_an_endpoint_that_terminates_has_its_pods_grace_period():
     assert result.grace == {parse_address("10.1.1.3"): 120.0}
 
 
+@pytest.mark.parametrize("asked", [0, 5, 600])
+def test_the_grace_period_that_a_pod_was_deleted_with_counts(asked):
+    result = compiled(service(), endpoints("web", "10.1.1.3 serving pod=b"), pod("b", 120, asked))
+    assert result.grace == {parse_address("10.1.1.3"): float(asked)}
+
+
 def test_of_pods_with_one_address_the_longest_grace_period_counts():
     slices = [endpoints(name, f"172.16.0.2 ending pod={name}") for name in ("a", "b")]
     services = [service(name, [f"10.96.0.{number}"]) for number, name in enumerate("ab", 1)]

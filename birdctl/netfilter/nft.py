@@ -1,11 +1,13 @@
-"""Counters of single chains of iptables-nft's tables, by netlink: few enough microseconds for every change.
+"""What iptables-nft's programs do not tell: whether the kernel has nf_tables, and the counters of single chains.
 
-iptables-save prints whole tables. Constants are those of include/uapi/linux/netfilter/nf_tables.h.
+iptables-save prints whole tables; netlink costs few enough microseconds for every change. Constants are those of
+include/uapi/linux/netfilter/nf_tables.h.
 """
 
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from socket import AF_INET, AF_INET6
@@ -14,12 +16,22 @@ from birdctl.addresses import Family
 from birdctl.netfilter.model import Counts, TableName
 from birdctl.netfilter.netlink import Message, Netlink, attribute
 
-_GET_RULE = 10 << 8 | 7
+_GET_TABLE, _GET_RULE = 10 << 8 | 1, 10 << 8 | 7
 _TABLE, _CHAIN, _EXPRESSION_NAME = 1, 2, 1
 _FAMILIES = {Family.IPV4: int(AF_INET), Family.IPV6: int(AF_INET6)}
 _COUNTER = attribute(_EXPRESSION_NAME, b"counter\0")
 _VALUES = struct.Struct(">8xQ4xQ")
 """What follows the expression's name: the header of its data, bytes and packets, each behind a header."""
+
+
+def in_kernel() -> bool:
+    """Whether the kernel has nf_tables. Raises Unavailable."""
+    try:
+        with Netlink("nftables") as kernel:
+            deque(kernel.dump(Message(_GET_TABLE, b"")), maxlen=0)
+    except OSError:
+        return False
+    return True
 
 
 def read(family: Family, table: TableName, names: Collection[str]) -> Iterator[tuple[str, Counts]]:

@@ -1,0 +1,107 @@
+"""Takes everything off this node that birdctl made: services, policies, and what BIRD runs.
+
+Each part is a step of its own, so that one that cannot be undone keeps no other.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from birdctl.errors import BackendError, BirdctlError, Unavailable
+from birdctl.reconcile import control
+from birdctl.routing import readback
+from birdctl.routing.bird import BirdSocket
+from birdctl.settings import Settings
+
+QUIET_SECONDS = 10.0
+"""How long sessions may take to end."""
+_PAUSE = 0.05
+_NO_DIGEST = 9001
+_FILES = ("history", "inventory.json", "rolled-back", "commit.lock", "agent.lock")
+
+
+def clean_up(settings: Settings, say: Callable[[str], None]) -> Iterator[BirdctlError]:
+    """Does it, and says what was done; what could not be done is an error each.
+
+    Raises BackendError while an agent runs, which would make everything again.
+    """
+    if _agent_runs(settings.runtime_dir):
+        raise BackendError("the agent runs, and would make everything again: stop it first")
+    for what, remove in (("services", _services), ("policies", _policies), ("routing", _routing), ("files", _files)):
+        try:
+            say(f"{what}: {remove(settings)}")
+        except BirdctlError as error:
+            yield BackendError(f"{what}: {error}")
+
+
+def _agent_runs(runtime_dir: Path) -> bool:
+    try:
+        control.ask(runtime_dir, "status")
+    except Unavailable:
+        return False
+    return True
+
+
+def _services(settings: Settings) -> str:
+    from birdctl.services.apply import ServiceBackend  # noqa: PLC0415 - not every node can have services
+
+    try:
+        backend = ServiceBackend(settings.services())
+    except Unavailable as reason:
+        return f"none can be here ({reason})"
+    try:
+        backend.remove()
+    finally:
+        backend.close()
+    return "no virtual server, address or rule of birdctl is left; the kernel's settings stay as they are"
+
+
+def _policies(_: Settings) -> str:
+    from birdctl.policies.apply import PolicyBackend  # noqa: PLC0415 - not every node can have policies
+
+    try:
+        backend = PolicyBackend()
+    except Unavailable as reason:
+        return f"none can be here ({reason})"
+    try:
+        backend.remove()
+    finally:
+        backend.close()
+    return "no chain or set of birdctl is left"
+
+
+def _routing(settings: Settings) -> str:
+    """Ends the sessions before the rest goes: only so BIRD takes its routes out of the kernel."""
+    bootstrap = importlib.resources.files("birdctl").joinpath("bird-templates", "bootstrap.conf").read_text()
+    try:
+        bird = BirdSocket(settings.bird_socket, restrict=False)
+    except Unavailable as reason:
+        return f"BIRD is not there ({reason}); its configuration stays in {settings.bird_config}"
+    with bird:
+        if readback.digest(bird.request("eval BIRDCTL_DIGEST", allow=(_NO_DIGEST,))) is None:
+            return "BIRD runs nothing of birdctl's"
+        bird.request('disable "node_*"', allow=(_NO_DIGEST, 8003))
+        bird.request('disable "peer_*"', allow=(_NO_DIGEST, 8003))
+        deadline = time.monotonic() + QUIET_SECONDS
+        while readback.established(bird.stream("show protocols")) and time.monotonic() < deadline:
+            time.sleep(_PAUSE)
+        try:
+            settings.bird_config.write_text(bootstrap)
+        except OSError as error:
+            raise BackendError(f"cannot write {settings.bird_config}: {error.strerror}") from None
+        bird.request(f'configure "{settings.bird_config}"')
+    return "BIRD runs without sessions and routes"
+
+
+def _files(settings: Settings) -> str:
+    for name in _FILES:
+        path = settings.runtime_dir / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    return f"nothing of birdctl's is left in {settings.runtime_dir}"

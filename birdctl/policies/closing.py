@@ -2,7 +2,7 @@
 
 A rule that allows is left out. One that denies or passes on becomes a denial of everything for its pods, as nothing
 after it may then decide; a REJECT becomes a DROP. A pod whose own rules cannot be reached falls to the denial at the
-end of its block.
+end of REST.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from birdctl.errors import Unavailable
 from birdctl.netfilter.model import Chain, Effect, Rule, Table
 from birdctl.policies.compile.matches import POD_SIDE
-from birdctl.policies.compile.names import direction_of, refusing_chain
+from birdctl.policies.compile.names import direction_of, refusing_chain, rest_chain
 from birdctl.policies.model import Direction, PolicyState
 
 
@@ -70,10 +70,16 @@ def _table(table: Table, refused: Refused, reasons: dict[str, str]) -> Table:
 
 
 def _is_vital(rule: Rule, chain: Chain, entries: Collection[str]) -> bool:
-    """Whether refusals depend on it: it ends a chain, or leads from a hook to others."""
+    """Whether more than one policy depends on it: it ends a chain, leads from a hook to others, or is a stranger's."""
     if rule.target == "REJECT":
         return False
-    return (rule == chain.rules[-1] and rule.effect is None) or (chain.name in entries and rule.target != "DROP")
+    ends = rule == chain.rules[-1] and rule.effect is None
+    return ends or (chain.name in entries and rule.target != "DROP") or _is_of_strangers(rule, chain.name)
+
+
+def _is_of_strangers(rule: Rule, chain: str) -> bool:
+    """Whether it opens or closes addresses that no policy speaks of."""
+    return any(chain == rest_chain(each) and rule.target in ("RETURN", refusing_chain(each)) for each in Direction)
 
 
 def _chain(chain: Chain, faults: Collection[Rule]) -> Chain:

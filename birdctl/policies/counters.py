@@ -25,6 +25,8 @@ class Counter:
     bytes: int
 
 
+_REFUSALS = ("REJECT", "DROP")
+
 _Whose = tuple[str, Direction, Effect]
 _NOTHING = (0, 0)
 
@@ -73,7 +75,7 @@ def _whose(rule: Rule, chain: Chain) -> _Whose | None:
     direction = direction_of(chain.name)
     if rule.policies and rule.effect:
         return rule.policies[0], direction, rule.effect
-    if rule is chain.rules[-1] and chain.name == refusing_chain(direction):
+    if rule.target in _REFUSALS and chain.name == refusing_chain(direction):
         return "", direction, Effect.DENY
     return None
 

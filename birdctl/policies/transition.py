@@ -78,7 +78,9 @@ def _tellings(state: PolicyState, other: PolicyState) -> set[tuple[Address, Rule
 
 
 def _about(rule: Rule, sets: Mapping[str, IpSet], others: Mapping[str, IpSet]) -> Iterator[tuple[Address, Rule]]:
-    """The hosts that a rule names; sets that both states have say who the peer is."""
+    """The hosts that a rule which decides names; sets that both states have say who the peer is."""
+    if rule.target == "NFLOG":
+        return
     for prefix in (rule.source, rule.destination):
         if prefix is not None and (address := _host(prefix)):
             yield address, rule

@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Iterator
 from typing import Self
 
+from birdctl.addresses import Family
 from birdctl.cluster.decode import decode
 from birdctl.cluster.objects import Object
 from birdctl.cluster.store import Cluster
@@ -22,12 +23,14 @@ from birdctl.netfilter.iptables import Mode
 from birdctl.policies.apply import PolicyBackend
 from birdctl.policies.compile import PolicyCompiler
 from birdctl.policies.options import PolicyOptions
-from tests.bench.network import inside, ip
+from tests.bench.network import hardware_address, inside, ip
 from tests.bench.objects import node_name
 from tests.bench.policy_objects import APPS, NAMESPACES, TIERS, Size, address_of, contents, namespaces
 from tests.bench.proc import cpu_seconds, user_seconds
 
 _TCP, _UDP = 8080, 53
+_IP = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
+_IPTABLES = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _BIND_ADDRESS_NO_PORT = 24
 _FLOWS = 10
@@ -66,7 +69,7 @@ class Forwarding:
         """The node has conntrack and one rule that asks it, and no more."""
         rule = "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
         with inside(self.name):
-            subprocess.run([f"iptables-{mode}", *rule.split()], check=True)
+            subprocess.run([f"{_IPTABLES[self._size.family]}-{mode}", *rule.split()], check=True)
 
     def enforce(self, mode: Mode) -> None:
         """The node has the policies of the cluster."""
@@ -105,7 +108,7 @@ class Forwarding:
             subprocess.run(["ip", "netns", "delete", name], check=True)
 
     def _connect(self, pod: str, friend: str) -> None:
-        client = socket.socket()
+        client = socket.socket(_IP[self._size.family])
         client.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         client.bind((friend, 0))
@@ -116,7 +119,7 @@ class Forwarding:
 
     def _start_server(self) -> int:
         """All local pods' server, a process of its own."""
-        listener = self._socket(self._here, socket.SOCK_STREAM, "0.0.0.0", _TCP)
+        listener = self._socket(self._here, socket.SOCK_STREAM, "", _TCP)
         listener.listen(64)
         if process := os.fork():
             return process
@@ -129,18 +132,25 @@ class Forwarding:
         for name in (self.name, self._here, self._there):
             subprocess.run(["ip", "netns", "add", name], check=True)
             ip(["link set lo up"], name)
-        subprocess.run(["ip", "netns", "exec", self.name, "sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True)
+        forward = ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+        subprocess.run(["ip", "netns", "exec", self.name, "sysctl", "-qw", *forward], check=True)
         here, there = ({pair[end] for pair in self._pairs} for end in (0, 1))
-        self._connect_end(self._here, "169.254.1", here)
-        self._connect_end(self._there, "169.254.2", there)
+        networks = ("169.254.1.", "169.254.2.") if self._size.family is Family.IPV4 else ("fd00:1::", "fd00:2::")
+        self._connect_end(self._here, networks[0], here)
+        self._connect_end(self._there, networks[1], there)
 
     def _connect_end(self, end: str, network: str, pods: set[str]) -> None:
+        """Neighbours are known from the beginning: a datagram that had to wait for one might be lost."""
         device = end.rpartition("-")[2]
-        ip([f"link add {device} type veth peer name eth0 netns {end}"], self.name)
-        ip([f"addr add {network}.1/30 dev {device}", f"link set {device} up"], self.name)
-        ip([f"addr add {network}.2/30 dev eth0", "link set eth0 up", f"route add default via {network}.1"], end)
-        ip((f"addr add {pod}/32 dev lo" for pod in sorted(pods)), end)
-        ip((f"route add {pod}/32 via {network}.2" for pod in sorted(pods)), self.name)
+        length, known = (30, "") if self._size.family is Family.IPV4 else (126, "nodad")
+        router, other = (f"address {hardware_address(index)}" for index in (1, 2))
+        ip([f"link add {device} {router} type veth peer name eth0 {other} netns {end}"], self.name)
+        ip([f"addr add {network}1/{length} dev {device} {known}", f"link set {device} up"], self.name)
+        ip([f"addr add {network}2/{length} dev eth0 {known}", "link set eth0 up"], end)
+        ip([f"neigh add {network}2 lladdr {hardware_address(2)} dev {device}"], self.name)
+        ip([f"neigh add {network}1 lladdr {hardware_address(1)} dev eth0", f"route add default via {network}1"], end)
+        ip((f"addr add {pod} dev lo {known}" for pod in sorted(pods)), end)
+        ip((f"route add {pod} via {network}2" for pod in sorted(pods)), self.name)
 
     def _flow(self, pod: str, friend: str) -> tuple[socket.socket, socket.socket]:
         here = self._socket(self._here, socket.SOCK_DGRAM, pod, 0)
@@ -153,7 +163,7 @@ class Forwarding:
         self, end: str, kind: socket.SocketKind, address: str, port: int, *, reuse: bool = False
     ) -> socket.socket:
         with inside(end):
-            made = self._sockets.enter_context(socket.socket(type=kind))
+            made = self._sockets.enter_context(socket.socket(_IP[self._size.family], kind))
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, reuse)
         made.bind((address, port))
         return made

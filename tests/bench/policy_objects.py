@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
+from birdctl.addresses import Address, Family
 from tests.bench.objects import Document, node, node_name, pod_cidr
 
 NAMESPACES, APPS, TIERS, TEAMS = 10, 20, 3, 5
@@ -24,6 +25,7 @@ class Size:
     pods: int = 1000
     policies: int = 200
     nodes: int = 20
+    family: Family = Family.IPV4
 
     @property
     def remote(self) -> range:
@@ -35,11 +37,12 @@ def namespace_of(number: int) -> str:
     return f"ns{number % NAMESPACES}"
 
 
-def address_of(number: int, size: Size) -> IPv4Address:
+def address_of(number: int, size: Size) -> Address:
     """A pod's own address."""
     on, position = _place(number, size)
     assert position < _PODS_OF_A_NODE
-    return IPv4Network(pod_cidr(on))[2 + position]
+    pods = IPv4Network(pod_cidr(on)) if size.family is Family.IPV4 else IPv6Network(f"fd00:128:{on:x}::/64")
+    return pods[2 + position]
 
 
 def tier(number: int) -> str:
@@ -56,7 +59,7 @@ def contents(size: Size) -> Iterator[Document]:
     """Everything but the namespaces, which have to be there first."""
     yield from (node(number) for number in range(1, size.nodes + 1))
     yield from (_pod(number, size) for number in range(size.pods))
-    yield from (_policy(number) for number in range(size.policies))
+    yield from (_policy(number, size.family) for number in range(size.policies))
 
 
 def _place(number: int, size: Size) -> tuple[int, int]:
@@ -94,8 +97,14 @@ def _app(number: int) -> str:
     return f"a{number // NAMESPACES % APPS}"
 
 
-def _policy(number: int) -> Document:
-    block = number % 256
+def _block(number: int, family: Family) -> Document:
+    part = number % 256
+    if family is Family.IPV4:
+        return {"cidr": f"192.168.{part}.0/24", "except": [f"192.168.{part}.128/25"]}
+    return {"cidr": f"fd00:192:168:{part:x}::/64", "except": [f"fd00:192:168:{part:x}:8000::/65"]}
+
+
+def _policy(number: int, family: Family) -> Document:
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -107,7 +116,7 @@ def _policy(number: int) -> Document:
                 {
                     "from": [
                         {"podSelector": {"matchLabels": {"tier": tier(number)}}},
-                        {"ipBlock": {"cidr": f"192.168.{block}.0/24", "except": [f"192.168.{block}.128/25"]}},
+                        {"ipBlock": _block(number, family)},
                     ],
                     "ports": [{"port": 8080, "protocol": "TCP"}],
                 }

@@ -112,7 +112,7 @@ class PolicyCompiler:
         self._sets = self._peer_sets(cluster)
         for family in self._families:
             prefixes = [prefix for prefix in closed if family_of(prefix) is family]
-            self._tables[family], sets = self._writers[family].table(self._pods.classes(family), prefixes)
+            self._tables[family], sets = self._writers[family].table(self._pods.sides(family), prefixes)
             self._sets |= sets
 
     def _peer_sets(self, cluster: Cluster) -> dict[str, IpSet]:

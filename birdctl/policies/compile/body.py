@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from birdctl.addresses import Family
 from birdctl.netfilter.model import Chain, Effect, Rule
-from birdctl.policies.compile.fixed import Fixed
+from birdctl.policies.compile.fixed import LIMIT, Fixed, refuse
 from birdctl.policies.compile.matches import from_peer, used_set
 from birdctl.policies.compile.names import chain_name
 from birdctl.policies.compile.peers import Peer, in_family
@@ -19,48 +19,45 @@ from birdctl.policies.compile.plan import Plan, Staged, Step
 from birdctl.policies.compile.rules import Clause
 from birdctl.policies.model import Direction
 
+INLINE = 2
+"""At most so many rules of a class stand beside those of others, with the pod in each."""
 ALLOWED = Rule(target="RETURN")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """`chain` has all its rules: `rules`, then `end` for what they leave undecided.
+    """`chain` has all its rules, and decides.
 
-    `further` are the chains they lead to, `peers` by the names of the sets they use.
+    `in_place` says the same in a chain that refuses at its end, nothing if all is open or all closed. `chains` are
+    those that it leads to, `peers` those of all rules, by the names of the sets they use.
     """
 
     chain: Chain
-    rules: tuple[Rule, ...]
-    end: Rule
-    further: tuple[Chain, ...]
+    in_place: tuple[Rule, ...]
+    chains: tuple[Chain, ...]
     peers: Mapping[str, Peer]
 
     @property
     def is_open(self) -> bool:
-        return not self.rules and self.end == ALLOWED
-
-    @property
-    def is_closed(self) -> bool:
-        return not self.rules and self.end != ALLOWED
+        return self.chain.rules == (ALLOWED,)
 
 
 def body(plan: Plan, direction: Direction, family: Family, fixed: Fixed) -> Body:
     """The rules of `plan`."""
-    end = Rule(target=fixed.refuse(direction), goto=True) if plan.closed else ALLOWED
+    end = refuse(direction) if plan.closed else ALLOWED
     writer = _Writer(direction, family, fixed)
     admin = [step for step in plan.admin if isinstance(step, Staged) or in_family(step.peer, family)]
     rest = writer.rules(plan.rest, ALLOWED)
     if rest and any(isinstance(step, Clause) and step.effect is Effect.PASS for step in admin):
         end = Rule(target=writer.chain((*rest, end)), goto=True)
         rest = ()
-    rules = (*writer.rules(admin, passed=end), *rest)
-    return Body(
-        chain=Chain(name=chain_name(direction, (*rules, end)), rules=(*rules, end)),
-        rules=rules,
-        end=end,
-        further=tuple(writer.chains),
-        peers=writer.peers,
-    )
+    rules = (*writer.rules(admin, passed=end), *rest, end)
+    chain = Chain(name=chain_name(direction, rules), rules=rules)
+    in_place = rules[:-1] if end == refuse(direction) or len(rules) == 1 else rules
+    if len(in_place) > INLINE:
+        in_place = (Rule(target=chain.name, goto=True),)
+        writer.chains.append(chain)
+    return Body(chain=chain, in_place=in_place, chains=tuple(writer.chains), peers=writer.peers)
 
 
 class _Writer:
@@ -84,14 +81,15 @@ class _Writer:
     def _step(self, step: Step, passed: Rule) -> Iterable[Rule]:
         if isinstance(step, Staged):
             return (self._watching(step),)
-        return (self._clause(step, self._decision(step.effect, passed)),) if in_family(step.peer, self._family) else ()
+        return (self._clause(step, self._decision(step, passed)),) if in_family(step.peer, self._family) else ()
 
-    def _decision(self, effect: Effect, passed: Rule) -> Rule:
-        match effect:
+    def _decision(self, clause: Clause, passed: Rule) -> Rule:
+        match clause.effect:
             case Effect.PASS:
                 return passed
             case Effect.DENY:
-                return Rule(target=self._fixed.drop(self._direction), goto=True)
+                denied = self._fixed.dropping(self._direction, self._family, clause.policies)
+                return Rule(target=self.chain(denied), goto=True)
             case _:
                 return ALLOWED
 
@@ -109,7 +107,7 @@ class _Writer:
 
     def _watching(self, staged: Staged) -> Rule:
         """A jump to a chain that always returns, and counts what would be denied in its last rule."""
-        log = self._fixed.log(f"would deny {self._direction.lower()}: {', '.join(staged.policies)}")
+        log = replace(self._fixed.log(f"would deny {self._direction.lower()}", staged.policies), extra=LIMIT)
         rules = list(self._fixed.exempt(self._family))
         for clause in staged.clauses:
             if in_family(clause.peer, self._family):

@@ -12,6 +12,7 @@ from birdctl.policies.compile.body import Body, body
 from birdctl.policies.compile.fixed import Fixed
 from birdctl.policies.compile.peers import Endpoint, Peer
 from birdctl.policies.compile.plan import Plan, plan
+from birdctl.policies.compile.reasons import Refusers
 from birdctl.policies.compile.rules import Policy
 from birdctl.policies.model import Direction
 
@@ -24,6 +25,27 @@ class ProgrammedPolicy:
     directions: tuple[Direction, ...]
     staged: bool
     pods: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """What is said to this node's pods in one direction and family.
+
+    `refusers` are the combinations of NetworkPolicies that pods are closed by, and these.
+    """
+
+    classes: Classes
+    refusers: Refusers
+
+    @property
+    def open(self) -> list[Address]:
+        """The pods that nothing restricts."""
+        return [pod for body, pods in self.classes if body.is_open for pod in pods]
+
+    @property
+    def restricted(self) -> list[Address]:
+        """All others."""
+        return [pod for body, pods in self.classes if not body.is_open for pod in pods]
 
 
 _Told = tuple[Family, Direction, Plan]
@@ -88,16 +110,22 @@ class LocalPods:
             for name, peer in its_body.peers.items()
         }
 
-    def classes(self, family: Family) -> Mapping[Direction, Classes]:
-        """What applies to which pods, in one family."""
-        return {direction: self._of(family, direction) for direction in Direction}
+    def sides(self, family: Family) -> Mapping[Direction, Side]:
+        """What is said to the pods of one family."""
+        return {direction: self._side(family, direction) for direction in Direction}
 
-    def _of(self, family: Family, direction: Direction) -> Classes:
-        found: dict[str, tuple[Body, list[Address]]] = {}
-        for told, (its_body, pods) in self._classes.items():
-            if told[:2] == (family, direction):
-                found.setdefault(its_body.chain.name, (its_body, []))[1].extend(pods)
-        return [(its_body, tuple(sorted(pods))) for _, (its_body, pods) in sorted(found.items())]
+    def _side(self, family: Family, direction: Direction) -> Side:
+        classes: dict[str, tuple[Body, list[Address]]] = {}
+        refusers: dict[tuple[str, ...], list[Address]] = {}
+        for (its_family, its_direction, its_plan), (its_body, pods) in self._classes.items():
+            if (its_family, its_direction) == (family, direction):
+                classes.setdefault(its_body.chain.name, (its_body, []))[1].extend(pods)
+                if its_plan.closed:
+                    refusers.setdefault(its_plan.policies, []).extend(pods)
+        return Side(
+            classes=tuple((its_body, tuple(sorted(pods))) for _, (its_body, pods) in sorted(classes.items())),
+            refusers={policies: tuple(sorted(pods)) for policies, pods in sorted(refusers.items())},
+        )
 
     def _tellings(
         self, addresses: tuple[Address, ...], plans: Mapping[Direction, Plan]

@@ -10,10 +10,14 @@ Exemptions stand where a connection would be refused, so that one that is allowe
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
 from birdctl.addresses import Family
 from birdctl.netfilter.model import Chain, Rule
-from birdctl.policies.compile.names import SHORT, refusing_chain
-from birdctl.policies.model import CHAIN_PREFIX, Direction
+from birdctl.policies.compile.names import digest, logging_chain, refusing_chain
+from birdctl.policies.model import Direction
 from birdctl.policies.options import PolicyOptions
 
 ICMP_TYPES = {Family.IPV4: (3, 11, 12), Family.IPV6: (1, 2, 3, 4, 130, 131, 132, 133, 134, 135, 136, 143)}
@@ -26,7 +30,9 @@ SELF = {
     ),
 }
 _LONGEST_PREFIX = 63
-_LIMIT = ("-m", "limit", "--limit", "10/sec", "--limit-burst", "100")
+_STRANGE = re.compile(r"[^\w./, -]", re.ASCII)
+LIMIT = ("-m", "limit", "--limit", "10/sec", "--limit-burst", "100")
+"""As many as a person can read."""
 
 
 class Fixed:
@@ -35,22 +41,18 @@ class Fixed:
     def __init__(self, options: PolicyOptions) -> None:
         self._options = options
 
-    def refuse(self, direction: Direction) -> str:
-        """The chain where connections end that a pod's NetworkPolicies do not allow."""
-        return refusing_chain(direction)
+    def refusing(self, direction: Direction, family: Family, *, logged: bool) -> Chain:
+        """Where connections end that a pod's NetworkPolicies do not allow. TCP over IPv6 heeds resets alone at once."""
+        reset = Rule(target="REJECT", protocol="tcp", options=("--reject-with", "tcp-reset"))
+        rejects = (reset, Rule(target="REJECT"))
+        log = (Rule(target=logging_chain(direction), extra=LIMIT),) if logged else ()
+        ends = rejects if self._options.netpol_deny_action == "reject" else (Rule(target="DROP"),)
+        return Chain(name=refusing_chain(direction), rules=(*self.exempt(family), *log, *ends))
 
-    def drop(self, direction: Direction) -> str:
-        """The chain where connections end that a ClusterNetworkPolicy denies."""
-        return f"{CHAIN_PREFIX}DROP-{SHORT[direction]}"
-
-    def refusing(self, direction: Direction, family: Family) -> tuple[Chain, Chain]:
-        """Both of these chains."""
-        begin = (*self.exempt(family), self.log(f"deny {direction.lower()}"))
-        refused = Rule(target=self._options.netpol_deny_action.upper())
-        return (
-            Chain(name=self.refuse(direction), rules=(*begin, refused)),
-            Chain(name=self.drop(direction), rules=(*begin, Rule(target="DROP"))),
-        )
+    def dropping(self, direction: Direction, family: Family, policies: tuple[str, ...]) -> tuple[Rule, ...]:
+        """Where connections end that these ClusterNetworkPolicies deny."""
+        log = self.log(f"deny {direction.lower()}", policies)
+        return (*self.exempt(family), replace(log, extra=LIMIT), Rule(target="DROP"))
 
     def exempt(self, family: Family) -> tuple[Rule, ...]:
         """What is never refused, returned."""
@@ -65,8 +67,20 @@ class Fixed:
             Rule(target="RETURN", extra=("-m", "bpf", "--bytecode", SELF[family])),
         )
 
-    def log(self, text: str) -> Rule:
-        """To the NFLOG group, as many as a person can read."""
-        prefix = f"birdctl {text}"[:_LONGEST_PREFIX]
-        options = ("--nflog-prefix", prefix, "--nflog-group", str(self._options.log_group))
-        return Rule(target="NFLOG", extra=_LIMIT, options=options)
+    def log(self, what: str, policies: Sequence[str]) -> Rule:
+        """To the NFLOG group, with a prefix such as `birdctl deny ingress: red/web,+2`."""
+        before, after = f"birdctl {what}: ", f",+{len(policies) - 1}" if policies[1:] else ""
+        name = _shortened(policies[0].removeprefix("NetworkPolicy "), _LONGEST_PREFIX - len(before + after))
+        options = ("--nflog-prefix", f"{before}{name}{after}", "--nflog-group", str(self._options.log_group))
+        return Rule(target="NFLOG", options=options)
+
+
+def refuse(direction: Direction) -> Rule:
+    """To the chain where connections end that a pod's NetworkPolicies do not allow."""
+    return Rule(target=refusing_chain(direction), goto=True)
+
+
+def _shortened(name: str, length: int) -> str:
+    """In letters that no log misreads; cut, a digest tells it from others."""
+    plain = _STRANGE.sub("_", name)
+    return plain if len(plain) <= length else f"{plain[: length - 9]}~{digest([name])[:8]}"

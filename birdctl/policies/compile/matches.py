@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from birdctl.addresses import Address, Family, Prefix, family, host_prefix
+from birdctl.addresses import Address, Family, Prefix, family
 from birdctl.netfilter.model import Entry, IpSet, Net, Rule, SetMatch, SetType
 from birdctl.policies.compile.members import peer_set
 from birdctl.policies.compile.names import set_name
@@ -24,14 +24,14 @@ def from_peer(rule: Rule, direction: Direction, peer: Peer | None, family: Famil
         return rule if peer.prefix.prefixlen == 0 else _at(rule, PEER_SIDE[direction], peer.prefix)
     side = PEER_SIDE[direction]
     has_ports = not isinstance(peer, Block | Nodes) and peer.port
-    return _in(rule, used_set(peer, family), f"{side},dst" if has_ports else side)
+    return _in(rule, SetMatch(name=used_set(peer, family), directions=f"{side},dst" if has_ports else side))
 
 
-def of_pods(rule: Rule, direction: Direction, pods: Address | IpSet) -> Rule:
-    """`rule` for the pod at this address, or for those in this set."""
+def of_pods(rule: Rule, direction: Direction, pods: Prefix | IpSet, *, negated: bool = False) -> Rule:
+    """`rule` for the pods of this prefix, or for those in this set or (`negated`) not in it."""
     if isinstance(pods, IpSet):
-        return _in(rule, pods.name, POD_SIDE[direction])
-    return _at(rule, POD_SIDE[direction], host_prefix(pods))
+        return _in(rule, SetMatch(name=pods.name, directions=POD_SIDE[direction], negated=negated))
+    return rule if pods.prefixlen == 0 else _at(rule, POD_SIDE[direction], pods)
 
 
 def used_set(peer: Peer, family: Family) -> str:
@@ -75,5 +75,5 @@ def _at(rule: Rule, side: str, prefix: Prefix) -> Rule:
     return replace(rule, source=prefix) if side == "src" else replace(rule, destination=prefix)
 
 
-def _in(rule: Rule, name: str, directions: str) -> Rule:
-    return replace(rule, sets=(*rule.sets, SetMatch(name=name, directions=directions)))
+def _in(rule: Rule, match: SetMatch) -> Rule:
+    return replace(rule, sets=(*rule.sets, match))

@@ -16,6 +16,8 @@ from birdctl.policies.model import CHAIN_PREFIX, SET_PREFIX, Direction
 SHORT = {Direction.INGRESS: "IN", Direction.EGRESS: "EG"}
 
 POLICY = f"{CHAIN_PREFIX}POLICY"
+CUT_SECONDS = 300
+"""Longer than a TCP pauses that waits for an answer: Linux tries again after at most 120 seconds."""
 
 
 def direction_chain(direction: Direction) -> str:
@@ -24,8 +26,13 @@ def direction_chain(direction: Direction) -> str:
 
 def direction_of(chain: str) -> Direction:
     """Of one of our chains, except POLICY, which is of neither."""
-    short = chain.removeprefix(CHAIN_PREFIX).removeprefix("DENY-").removeprefix("DROP-")[:2]
-    return next(direction for direction, each in SHORT.items() if each == short)
+    words = chain.split("-")[1:3]
+    return next(direction for direction, each in SHORT.items() if each in words)
+
+
+def rest_chain(direction: Direction) -> str:
+    """The chain for addresses that do not lead to rules digit by digit."""
+    return f"{CHAIN_PREFIX}REST-{SHORT[direction]}"
 
 
 def refusing_chain(direction: Direction) -> str:
@@ -33,8 +40,14 @@ def refusing_chain(direction: Direction) -> str:
     return f"{CHAIN_PREFIX}DENY-{SHORT[direction]}"
 
 
+def logging_chain(direction: Direction) -> str:
+    """The chain that tells whose NetworkPolicies refuse a packet."""
+    return f"{CHAIN_PREFIX}LOG-{SHORT[direction]}"
+
+
 def cut_set(family: Family) -> str:
-    return f"{SET_PREFIX}cut{family.digit}"
+    """Of connections cut in the last CUT_SECONDS: a set with another timeout is another set."""
+    return f"{SET_PREFIX}cut{family.digit}-{CUT_SECONDS}"
 
 
 def set_name(kind: str, family: Family, parts: Iterable[str]) -> str:

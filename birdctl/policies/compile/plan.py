@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from birdctl.policies.compile.peers import Endpoint
+from birdctl.policies.compile.peers import Block, Endpoint
 from birdctl.policies.compile.rules import Clause, Policy, clauses
 from birdctl.policies.model import Direction
 
@@ -29,12 +29,13 @@ Step = Clause | Staged
 class Plan:
     """Tried in order: `admin`, whose PASS goes on with `rest`; then `rest`, NetworkPolicies or the baseline.
 
-    What nothing matches is denied if `closed`, else allowed.
+    What nothing matches is denied if `closed`, else allowed. `policies` are the NetworkPolicies that close.
     """
 
     admin: tuple[Step, ...] = ()
     rest: tuple[Step, ...] = ()
     closed: bool = False
+    policies: tuple[str, ...] = ()
 
     @property
     def restricts(self) -> bool:
@@ -51,7 +52,8 @@ def plan(pod: Endpoint, policies: Iterable[Policy], direction: Direction) -> Pla
     network = [one for one in relevant if one.order is None]
     enforced = [one for one in network if not one.staged]
     if enforced:
-        return Plan(admin=admin, rest=_merged(enforced, direction, pod), closed=True)
+        refs = tuple(policy.ref for policy in enforced)
+        return Plan(admin=admin, rest=_merged(enforced, direction, pod), closed=True, policies=refs)
     baseline = _ordered((one for one in relevant if one.baseline), direction, pod)
     return Plan(admin=admin, rest=(*_watched(network, direction, pod), *baseline))
 
@@ -76,10 +78,22 @@ def _watched(staged: list[Policy], direction: Direction, pod: Endpoint) -> tuple
 
 
 def _merged(policies: Iterable[Policy], direction: Direction, pod: Endpoint) -> tuple[Clause, ...]:
-    """Their clauses, each once, whoever says it."""
+    """Their clauses, each once, whoever says it. As all of them allow, those that cost a packet least come first."""
     found: dict[Clause, tuple[str, ...]] = {}
     for policy in policies:
         for clause in clauses(policy, direction, pod):
             words = replace(clause, policies=())
             found[words] = (*found.get(words, ()), policy.ref)
-    return tuple(replace(words, policies=tuple(dict.fromkeys(refs))) for words, refs in found.items())
+    merged = (replace(words, policies=tuple(dict.fromkeys(refs))) for words, refs in found.items())
+    return tuple(sorted(merged, key=_cost))
+
+
+def _cost(clause: Clause) -> int:
+    """An address is cheaper to compare than to look up, and that cheaper than to look up each length of prefixes."""
+    match clause.peer:
+        case None | Block(excepts=()):
+            return 0
+        case Block():
+            return 2
+        case _:
+            return 1

@@ -13,8 +13,9 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import replace
 
+from birdctl.addresses import Family
 from birdctl.netfilter.iptables import Mode
 from tests.bench.forwarding import Forwarding, pinned
 from tests.bench.policy_objects import Size
@@ -30,12 +31,12 @@ Cost = Callable[[Forwarding], tuple[float, float]]
 
 
 @contextmanager
-def _nodes() -> Iterator[dict[str, Forwarding]]:
+def _nodes(family: Family) -> Iterator[dict[str, Forwarding]]:
     """By what they have: nothing, conntrack alone, or policies too, in each mode of iptables."""
     made: dict[str, Forwarding] = {}
 
     def make(name: str, size: Size) -> Forwarding:
-        made[name] = Forwarding(f"f{len(made)}", size)
+        made[name] = Forwarding(f"f{len(made)}", replace(size, family=family))
         return made[name]
 
     try:
@@ -49,10 +50,10 @@ def _nodes() -> Iterator[dict[str, Forwarding]]:
             node.close()
 
 
-def _measure(cost: Cost) -> Measured:
+def _measure(family: Family, cost: Cost) -> Measured:
     every: defaultdict[str, list[float]] = defaultdict(list)
     own: list[float] = []
-    with pinned(), _nodes() as nodes:
+    with pinned(), _nodes(family) as nodes:
         for _round in range(_ROUNDS + 1):
             for name in random.sample(sorted(nodes), len(nodes)):
                 seconds, program = cost(nodes[name])
@@ -76,12 +77,12 @@ def _ratio(seconds: list[float], base: list[float]) -> float:
     return statistics.median(one / other for one, other in zip(seconds, base, strict=True))
 
 
-def _connections(_: Path) -> Measured:
-    return _measure(lambda node: node.connection_cost(_CONNECTIONS))
+def _connections(family: Family) -> Measured:
+    return _measure(family, lambda node: node.connection_cost(_CONNECTIONS))
 
 
-def _packets(_: Path) -> Measured:
-    return _measure(lambda node: node.packet_cost(_PACKETS))
+def _packets(family: Family) -> Measured:
+    return _measure(family, lambda node: node.packet_cost(_PACKETS))
 
 
 CONNECTION = Row(
@@ -90,7 +91,15 @@ CONNECTION = Row(
     peer="1.33-1.41, 1.8-2.0 (its layout rebuilt)",
     goal=1.05,
     goal_shown="<= 1.05 at both",
-    measure=_connections,
+    measure=lambda _: _connections(Family.IPV4),
+)
+CONNECTION_IPV6 = Row(
+    name="policies-connection-ipv6",
+    what="the same over IPv6",
+    peer="-",
+    goal=CONNECTION.goal,
+    goal_shown=CONNECTION.goal_shown,
+    measure=lambda _: _connections(Family.IPV6),
 )
 PACKET = Row(
     name="policies-packet",
@@ -98,5 +107,13 @@ PACKET = Row(
     peer="2.4-3.0, 6.6-8.4 (its layout rebuilt)",
     goal=1.5,
     goal_shown="<= 1.5 at both",
-    measure=_packets,
+    measure=lambda _: _packets(Family.IPV4),
+)
+PACKET_IPV6 = Row(
+    name="policies-packet-ipv6",
+    what="the same over IPv6",
+    peer="-",
+    goal=PACKET.goal,
+    goal_shown=PACKET.goal_shown,
+    measure=lambda _: _packets(Family.IPV6),
 )

@@ -17,6 +17,7 @@ from birdctl.netfilter.iptables import Mode
 from birdctl.netfilter.iptables_mode import detect
 from birdctl.netfilter.model import IpSet, Net, Owner, SetType
 from birdctl.policies.apply import PolicyBackend
+from birdctl.policies.compile.names import cut_set
 from birdctl.policies.model import PolicyState
 from birdctl.policies.simulate import verdict
 from tests.bird.daemon import Namespace
@@ -253,8 +254,8 @@ def test_a_policy_whose_set_cannot_be_leaves_its_pods_closed_and_others_intact(b
 
 def test_a_cut_set_that_cannot_be_closes_nothing_and_connections_are_cut_without_it(backend, mode):
     state = compiled(ONE, DB)
-    take("birdctl-cut4", mode)
-    assert backend.apply(state).refused == {"": f"ipset birdctl-cut4: {IN_USE}"}
+    take(cut_set(Family.IPV4), mode)
+    assert backend.apply(state).refused == {"": f"ipset {cut_set(Family.IPV4)}: {IN_USE}"}
     assert answers(backend.read()) == answers(state)
     assert backend.cut(None) == 0
     shell(f"iptables-{mode} -F INPUT")

@@ -13,6 +13,7 @@ from birdctl.addresses import Family
 from birdctl.netfilter.iptables import Mode
 from birdctl.policies.apply import PolicyBackend
 from tests.netns.policies.kernel import PLACES, Kernel, address, compiled, inside
+from tests.netns.policies.network import UNLIMITED, sysctl
 from tests.polling import eventually
 from tests.unit.policies.build import labels, pod, policy
 
@@ -99,6 +100,22 @@ print("ready", flush=True)
 sys.stdin.readline()
 """
 """Talks to everybody who ever said a word, without end."""
+
+ASK = """
+import socket, sys, time
+kind, address, begun = sys.argv[1], sys.argv[2], time.monotonic()
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
+client = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+client.settimeout(5)
+try:
+    client.connect((address, 80))
+    client.send(b"?")
+    client.recv(1)
+    print("answered")
+except OSError as error:
+    print(type(error).__name__, time.monotonic() - begun)
+"""
+"""Prints how and after how many seconds one question fails."""
 
 WEB = labels(app="web")
 CHANGES_IN_A_ROW = 100
@@ -283,6 +300,20 @@ def test_the_connections_of_a_pod_that_is_gone_go_with_it(kernel, backend):
     assert eventually(lambda: hears(talking))
     db = next(iter(backend._conntrack.flows(Family.IPV4, None))).source
     assert backend.cut((), gone={db}) == 1
+
+
+@pytest.mark.parametrize("family", list(Family))
+@pytest.mark.parametrize("kind", ["tcp", "udp"])
+@pytest.mark.parametrize("direction", ["Ingress", "Egress"])
+def test_who_is_rejected_knows_at_once(kernel, backend, direction, kind, family):
+    """TCP tries again after a second."""
+    sysctl(kernel.node, UNLIMITED)
+    source, target = ("client", "web") if direction == "Ingress" else ("web", "client")
+    with inside(kernel.node):
+        backend.apply(compiled(policy("red/web", WEB, policyTypes=[direction])))
+    said, seconds = kernel.run(source, ASK, kind, address(target, family)).communicate(timeout=20)[0].split()
+    assert said == "ConnectionRefusedError"
+    assert float(seconds) < 0.5
 
 
 @pytest.mark.usefixtures("babbling")

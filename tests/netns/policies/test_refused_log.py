@@ -21,10 +21,10 @@ def node(request, tmp_path_factory):
 @pytest.mark.parametrize(
     ("source", "address", "prefix"),
     [
-        ("client", "10.9.1.2", "birdctl deny ingress"),
-        ("client", "fd00:9:1::2", "birdctl deny ingress"),
-        ("web", "198.51.100.1", "birdctl deny egress"),
-        ("client", "10.9.2.2", "birdctl would deny ingress: NetworkPolicy red/quiet"),
+        ("client", "10.9.1.2", "birdctl deny ingress: red/web"),
+        ("client", "fd00:9:1::2", "birdctl deny ingress: red/web"),
+        ("web", "198.51.100.1", "birdctl deny egress: ClusterNetworkPolicy guard"),
+        ("client", "10.9.2.2", "birdctl would deny ingress: red/quiet"),
     ],
 )
 def test_a_refused_connection_is_logged_with_its_reason(

@@ -13,10 +13,11 @@ from birdctl.errors import Unavailable
 from birdctl.netfilter.model import SetType
 from birdctl.policies.closing import Refused, close
 from birdctl.policies.compile import PolicyCompiler
+from birdctl.policies.compile.names import cut_set
 from birdctl.policies.options import PolicyOptions
 from birdctl.policies.simulate import verdict
 from tests.unit.policies import worlds
-from tests.unit.policies.build import block, cluster_policy, labels, packet, pod, policy
+from tests.unit.policies.build import block, cluster_policy, labels, node, packet, pod, policy
 
 WEB, DB, PEER, OUTSIDE = "10.1.1.2", "10.1.1.3", "10.1.1.4", "198.51.100.1"
 PODS = [pod("red/web", WEB, labels={"app": "web"}), pod("red/db", DB, labels={"app": "db"}), pod("red/peer", PEER)]
@@ -77,6 +78,20 @@ def test_a_refused_denial_or_pass_refuses_everything_to_its_pods(action):
     assert allows(closed.state, PEER, DB)
 
 
+@pytest.mark.parametrize(
+    ("target", "kind"), [("RETURN", "iso"), ("BIRDCTL-DENY-IN", "iso"), ("RETURN", "open")], ids=str
+)
+def test_without_what_tells_strangers_open_or_closed_nothing_is_programmed(target, kind):
+    """The alternative would close pods that nothing restricts, or open unknown ones."""
+    away = pod("red/away", "192.0.2.7", labels={"app": "db"})
+    state = compiled(node("n1", pods=["10.1.1.0/24"]), *PODS, away, DB_POLICY, default_deny=True)
+    used = {name for name in state.sets if name.startswith(f"birdctl-{kind}4-")}
+    refused = rules(state, lambda each: each.target == target and used & {match.name for match in each.sets})
+    assert refused
+    with pytest.raises(Unavailable, match="what every policy needs"):
+        close(state, refused)
+
+
 def test_a_rule_of_several_policies_concerns_all_of_them():
     twin = policy("red/twin", labels(app="web"), ingress=[{"ports": [{"port": 80}]}])
     state = compiled(*PODS, WEB_POLICY, twin)
@@ -90,7 +105,8 @@ def test_pods_whose_rules_cannot_be_reached_are_closed_and_their_policies_named(
         {"matchExpressions": [{"key": "app", "operator": "Exists"}]},
         ingress=[{"ports": [{"port": port}]} for port in (80, 90, 100)],
     )
-    state = compiled(*PODS, both, policy("red/peer", {}, ingress=FROM_BLOCK))
+    many = [pod(f"red/db{number}", f"10.1.1.{number}", labels={"app": "db"}) for number in range(10, 20)]
+    state = compiled(*PODS, *many, both, policy("red/peer", {}, ingress=FROM_BLOCK))
     closed = close(state, sets(state, lambda each: each.meaning == "pods with the same policies"))
     assert set(closed.reasons) == {both.ref, "NetworkPolicy red/peer"}
     assert allows(state, PEER, WEB)
@@ -108,7 +124,7 @@ def test_what_only_watches_is_left_out_alone():
 
 def test_the_refusal_of_connections_cut_is_nobodys_and_closes_nothing():
     state = compiled(*PODS, DB_POLICY)
-    closed = close(state, Refused(sets={"birdctl-cut4": "no"}))
+    closed = close(state, Refused(sets={cut_set(Family.IPV4): "no"}))
     assert set(closed.reasons) == {""}
     assert [allows(closed.state, PEER, DB, port) for port in (80, 81)] == [True, False]
 

@@ -89,12 +89,12 @@ def test_a_policy_that_selects_no_pod_of_the_node_costs_nothing():
     assert not any(table.chains or table.hooks for table in state.tables.values())
 
 
-def test_pods_of_one_class_share_their_rules():
+def test_many_pods_of_one_class_share_their_rules():
     def with_pods(number):
         pods = [pod(f"red/p{each}", f"10.1.1.{each + 2}", labels={"app": "x"}) for each in range(number)]
         return compiled(*pods, policy("red/p", {}, ingress=[{"from": [{"podSelector": {}}]}])).state
 
-    few, many = with_pods(2), with_pods(200)
+    few, many = with_pods(5), with_pods(200)
     assert lines(few.tables[Family.IPV4]) == lines(many.tables[Family.IPV4])
     assert len(few.sets) == len(many.sets)
 

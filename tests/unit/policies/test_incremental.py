@@ -91,4 +91,5 @@ def test_every_set_and_chain_that_is_used_is_there_and_no_other(items):
         used |= {match.name for rule in rules for match in rule.sets}
         targets = {rule.target for rule in [*rules, *(rule for _, rule in table.hooks)]}
         assert {target for target in targets if target.startswith("BIRDCTL-")} == table.chains.keys()
+        assert all(chain.rules for chain in table.chains.values())
     assert used == state.sets.keys()

@@ -118,12 +118,12 @@ def test_masquerade_all_has_no_exception():
 def test_each_port_with_direct_return_has_its_mark_and_names_its_service():
     assert lines(compiled(WITH_DIRECT), Family.IPV4, "mangle") == [
         (
-            '-A BIRDSVC-DIRECT -d 203.0.113.7/32 -p tcp -m tcp --dport 80 -m comment --comment "birdsvc Service shop/web"'
-            " -j MARK --set-xmark 0xd000001/0xffffffff"
+            "-A BIRDSVC-DIRECT -d 203.0.113.7/32 -p tcp -m tcp --dport 80"
+            ' -m comment --comment "birdsvc Service shop/web" -j MARK --set-xmark 0xd000001/0xffffffff'
         ),
         (
-            '-A BIRDSVC-DIRECT -d 203.0.113.7/32 -p udp -m udp --dport 53 -m comment --comment "birdsvc Service shop/dns"'
-            " -j MARK --set-xmark 0xd000002/0xffffffff"
+            "-A BIRDSVC-DIRECT -d 203.0.113.7/32 -p udp -m udp --dport 53"
+            ' -m comment --comment "birdsvc Service shop/dns" -j MARK --set-xmark 0xd000002/0xffffffff'
         ),
         "-A BIRDSVC-REPLIES -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1440",
         "-I OUTPUT 1 -m set --match-set birdsvc-direct4 dst,dst -j BIRDSVC-DIRECT",

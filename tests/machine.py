@@ -48,7 +48,8 @@ class Machine:
     """Runs one command, from its start on. `folder` is the same inside: its path is in the variable MACHINE there.
 
     The command sees this process's environment, with `environment` in addition, and runs in this process's folder.
-    `devices` are words of the kernel's command line, as for a network device.
+    `devices` are words of the kernel's command line, as for a network device. Machines of one process whose numbers
+    differ by one run on different processors, if there are two.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Machine:
         memory: str = "2G",
         environment: Mapping[str, str] | None = None,
         devices: Sequence[str] = (),
+        number: int = 0,
     ) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="birdctl-machine-")
         self.folder = Path(self._temporary.name)
@@ -72,7 +74,15 @@ class Machine:
         )
         with (self.folder / "console").open("wb") as console:
             self._process = subprocess.Popen(
-                [*_ENDS_WITH_US, *_on_one_processor(), "sh", "-c", 'LD_PRELOAD="$0" "$@"; exit', str(_shim()), *kernel],
+                [
+                    *_ENDS_WITH_US,
+                    *_on_one_processor(number),
+                    "sh",
+                    "-c",
+                    'LD_PRELOAD="$0" "$@"; exit',
+                    str(_shim()),
+                    *kernel,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
@@ -129,10 +139,10 @@ def run(
         return subprocess.CompletedProcess(list(command), status, output, errors)
 
 
-def _on_one_processor() -> tuple[str, ...]:
+def _on_one_processor(number: int) -> tuple[str, ...]:
     """Its processes take turns, several times a system call: twice as fast where they need not wake each other up."""
     present = sorted(os.sched_getaffinity(0))
-    return ("taskset", "--cpu-list", str(present[os.getpid() % len(present)]))
+    return ("taskset", "--cpu-list", str(present[(os.getpid() + number) % len(present)]))
 
 
 def _shim() -> Path:

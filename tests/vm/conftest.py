@@ -1,7 +1,8 @@
-"""Tests of this folder need IPVS, dummy devices and tunnels: where the kernel lacks them, they run in a machine that
-has them, and this pytest replays each report that the pytest inside makes.
+"""Tests of this folder need IPVS, dummy devices and tunnels: where the kernel lacks them, they run in machines that
+have them, and this pytest replays each report that the pytests inside make.
 
-One machine runs all chosen tests of the folder, from the first one's turn on. It ends with this pytest.
+Two machines, each on a processor of its own, share the chosen files of the folder, from the first test's turn on. They
+end with this pytest.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import json
 import os
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,14 +25,19 @@ PATIENCE = 300
 STUCK = 4 * PATIENCE
 """Seconds without a test's end after which the machine is given up."""
 
+MACHINES = 2
+SECONDS = {"test_scenario_anycast.py": 40, "test_service_agent.py": 6}
+"""What a test of a file takes, where it is not about a second."""
+
 
 class Guest:
-    """The pytest inside."""
+    """The pytest inside one machine."""
 
-    def __init__(self, config: pytest.Config, items: Iterable[pytest.Item]) -> None:
+    def __init__(self, config: pytest.Config, number: int, items: Iterable[pytest.Item]) -> None:
         options = (f"--rootdir={config.rootpath}", f"--tb={config.option.tbstyle}", f"--timeout={PATIENCE}")
         tests = [f"{config.rootpath}/{item.nodeid}" for item in items]
-        self._machine = Machine([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, *tests])
+        command = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, *tests)
+        self._machine = Machine(command, number=number)
         self._config = config
         self._read = 0
         self._reports: dict[str, list[pytest.TestReport]] = defaultdict(list)
@@ -80,7 +86,8 @@ def _failed(item: pytest.Item, reason: str) -> pytest.TestReport:
     return pytest.TestReport.from_item_and_call(item, call)
 
 
-_GUEST = pytest.StashKey[Guest]()
+_GUESTS = pytest.StashKey[dict[Path, Guest]]()
+"""By the file whose tests they run."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -93,11 +100,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
     if not _goes_inside(item):
         return None
-    if _GUEST not in item.config.stash:
-        item.config.stash[_GUEST] = guest = Guest(item.config, filter(_goes_inside, item.session.items))
-        item.config.add_cleanup(guest.close)
+    if _GUESTS not in item.config.stash:
+        item.config.stash[_GUESTS] = _start(item.config, list(filter(_goes_inside, item.session.items)))
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    for report in item.config.stash[_GUEST].reports(item):
+    for report in item.config.stash[_GUESTS][item.path].reports(item):
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
@@ -105,6 +111,27 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
 
 def _goes_inside(item: pytest.Item) -> bool:
     return item.path.is_relative_to(HERE) and not kernel_has_everything()
+
+
+def _start(config: pytest.Config, items: Sequence[pytest.Item]) -> dict[Path, Guest]:
+    guests: dict[Path, Guest] = {}
+    for number, files in enumerate(_shares(items)):
+        if files:
+            guest = Guest(config, number, [item for item in items if item.path in files])
+            config.add_cleanup(guest.close)
+            guests |= dict.fromkeys(files, guest)
+    return guests
+
+
+def _shares(items: Iterable[pytest.Item]) -> list[list[Path]]:
+    """The files, longest first, each to the machine that has least to do."""
+    seconds: Counter[Path] = Counter()
+    for item in items:
+        seconds[item.path] += SECONDS.get(item.path.name, 1)
+    shares: list[list[Path]] = [[] for _ in range(MACHINES)]
+    for path, _ in seconds.most_common():
+        min(shares, key=lambda share: sum(seconds[each] for each in share)).append(path)
+    return shares
 
 
 class Recorder:

@@ -50,15 +50,12 @@ class IptablesBackend:
 
     def read(self, family: Family) -> dict[TableName, Saved]:
         """Our chains and all hooks, with counters. Raises Unavailable when the program is not there."""
-        text = run([self._program(family, "save"), "-c"]) if self._holds_something(family) else ""
+        text = self.text(family)
         return {name: iptables_text.saved(text, self._owner, family, name) for name in self._tables}
 
-    def _holds_something(self, family: Family) -> bool:
-        """Whether there is anything to read, without starting a program."""
-        if self.mode is Mode.NFT:
-            return nft.in_kernel()
-        tables = _LEGACY_TABLES / f"{'ip' if family is Family.IPV4 else 'ip6'}_tables_names"
-        return tables.exists() and bool(tables.read_bytes())
+    def text(self, family: Family) -> str:
+        """All tables, whoever's, as `iptables-save -c` prints them."""
+        return save(self.mode, family, "-c")
 
     def write(self, family: Family, *changes: TableChange) -> None:
         """Of each table all or nothing. Raises BackendError with what iptables answered."""
@@ -157,6 +154,18 @@ def _counts_legacy(family: Family, table: TableName, names: Collection[str]) -> 
             counts.append((entry.counters.pcnt, entry.counters.bcnt))
             entry = kernel.next_rule(entry)
         yield name, tuple(counts)
+
+
+def save(mode: Mode, family: Family, *options: str) -> str:
+    """What iptables-save prints; nothing, without starting it, where the kernel has no tables. Raises as `run`."""
+    return run([f"{IPTABLES[family]}-{mode}-save", *options]) if _has_tables(mode, family) else ""
+
+
+def _has_tables(mode: Mode, family: Family) -> bool:
+    if mode is Mode.NFT:
+        return nft.has_tables()
+    names = _LEGACY_TABLES / f"{'ip' if family is Family.IPV4 else 'ip6'}_tables_names"
+    return names.exists() and bool(names.read_bytes())
 
 
 def run(command: Sequence[str], text: str = "") -> str:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 import shutil
 
+from birdctl.addresses import Family
 from birdctl.errors import Unavailable
 from birdctl.netfilter import nft
-from birdctl.netfilter.iptables import IPTABLES, Mode, run
+from birdctl.netfilter.iptables import Mode, run, save
 from birdctl.netfilter.model import Owner
 
 _HINTS = re.compile(r"^:KUBE-(?:IPTABLES-HINT|KUBELET-CANARY) ", re.MULTILINE)
@@ -25,17 +26,23 @@ def detect() -> Mode:
     present = [mode for mode in Mode if shutil.which(f"iptables-{mode}-save")]
     if not present:
         raise Unavailable("neither iptables-nft-save nor iptables-legacy-save is there: install iptables")
-    if len(present) > 1 and not nft.in_kernel():
+    if len(present) == 1:
+        return present[0]
+    if not nft.in_kernel():
         return Mode.LEGACY
-    return max(present, key=_likelihood) if len(present) > 1 else present[0]
+    nft_use, legacy_use = (_use(mode) for mode in (Mode.NFT, Mode.LEGACY))
+    if nft_use == legacy_use:
+        return _default()
+    return Mode.NFT if nft_use > legacy_use else Mode.LEGACY
 
 
-def _likelihood(mode: Mode) -> tuple[bool, int, bool]:
-    text = "".join(run([f"{program}-{mode}-save"]) for program in IPTABLES.values())
-    return bool(_HINTS.search(text)), len(_FOREIGN.findall(text)), _is_default(mode)
+def _use(mode: Mode) -> tuple[bool, int]:
+    """Whether kubelet uses it, and how many rules others have there."""
+    text = "".join(save(mode, family) for family in Family)
+    return bool(_HINTS.search(text)), len(_FOREIGN.findall(text))
 
 
-def _is_default(mode: Mode) -> bool:
+def _default() -> Mode:
     if not shutil.which("iptables"):
-        return mode is Mode.NFT
-    return ("nf_tables" in run(["iptables", "--version"])) is (mode is Mode.NFT)
+        return Mode.NFT
+    return Mode.NFT if "nf_tables" in run(["iptables", "--version"]) else Mode.LEGACY

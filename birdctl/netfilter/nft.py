@@ -1,4 +1,5 @@
-"""What iptables-nft's programs do not tell: whether the kernel has nf_tables, and the counters of single chains.
+"""What iptables-nft's programs do not tell: whether the kernel has nf_tables, or tables there, and the counters of
+single chains.
 
 iptables-save prints whole tables; netlink costs few enough microseconds for every change. Constants are those of
 include/uapi/linux/netfilter/nf_tables.h.
@@ -7,7 +8,6 @@ include/uapi/linux/netfilter/nf_tables.h.
 from __future__ import annotations
 
 import struct
-from collections import deque
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from socket import AF_INET, AF_INET6
@@ -26,12 +26,20 @@ _VALUES = struct.Struct(">8xQ4xQ")
 
 def in_kernel() -> bool:
     """Whether the kernel has nf_tables. Raises Unavailable."""
+    return _tables() is not None
+
+
+def has_tables() -> bool:
+    """Whether there are any in this network namespace. Raises Unavailable."""
+    return bool(_tables())
+
+
+def _tables() -> list[bytes] | None:
     try:
         with Netlink("nftables") as kernel:
-            deque(kernel.dump(Message(_GET_TABLE, b"")), maxlen=0)
+            return list(kernel.dump(Message(_GET_TABLE, b"")))
     except OSError:
-        return False
-    return True
+        return None
 
 
 def read(family: Family, table: TableName, names: Collection[str]) -> Iterator[tuple[str, Counts]]:

@@ -174,7 +174,8 @@ def walk(node, history, grace, *, hinted=False):
         now += seconds
         desired = {key: before.get(key, each) if key in staying else each for key, each in drawn.items()}
         known = node.known
-        connections = {key: {real.endpoint: found for real in each.real_servers} for key, each in known.items()}
+        looked_at = node.draining.due(now) & known.keys()
+        connections = {key: {real.endpoint: found for real in known[key].real_servers} for key in looked_at}
         touched = [key for key in KEYS if desired.get(key) != before.get(key)] if hinted else None
         node.known, node.again = node.draining.step(
             desired, known, connections if found else {}, grace, now, touched=touched

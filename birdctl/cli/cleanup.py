@@ -1,5 +1,6 @@
 """Removes virtual servers, addresses, rules, sets and sessions that birdctl made, whatever is switched on now. No agent
-may run. Settings of the kernel that services need stay as they are; so do BIRD itself and what others made.
+may run. Settings of the kernel that services needed become what they were. What a kube-proxy that no longer runs here
+left behind goes, too; BIRD itself and what others made stay.
 
 Exit code 2: something could not be removed; the lines on stderr say why.
 """

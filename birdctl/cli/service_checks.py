@@ -10,13 +10,13 @@ from contextlib import closing
 from ipaddress import ip_address
 
 from birdctl.addresses import Address, family
-from birdctl.cli import checks
 from birdctl.cli.checks import Check, error, ok, warning
 from birdctl.cli.firewall_checks import in_own_namespace, saved
 from birdctl.errors import BackendError, BirdctlError
 from birdctl.netfilter.iptables import Mode
 from birdctl.netfilter.iptables_mode import detect
 from birdctl.reconcile import control
+from birdctl.services import leftovers as proxy_leftovers
 from birdctl.services import sysctls, tunnel_ends
 from birdctl.services.ipvs import IpvsBackend
 from birdctl.services.ipvs_change import changes
@@ -34,7 +34,7 @@ _RULES_NEED = (
     " xt_ipvs xt_MASQUERADE xt_mark xt_TCPMSS ipt_REJECT ip6t_REJECT nf_conntrack_netlink"
 )
 _CHAINS = (":KUBE-SERVICES ", ":KUBE-NODEPORTS ", ":KUBE-ROUTER-SERVICES ")
-_CLEAN = "kube-proxy --cleanup, or kube-router --cleanup-config"
+_CLEAN = "birdctl cleanup while no agent runs (or kube-proxy --cleanup), or kube-router --cleanup-config"
 
 
 def services(settings: Settings) -> Iterator[Check]:
@@ -129,24 +129,14 @@ def kernel_settings(settings: Settings) -> Iterator[Check]:
 
 def other_proxies(settings: Settings) -> Iterator[Check]:
     """Who else proxies services here, and what they left behind."""
-    running = "kube-proxy" in process_names()
+    running = proxy_leftovers.running()
     if running:
-        found = "kube-proxy runs on this node: it and birdctl undo each other's work"
-        yield error("other proxies", found, "delete its DaemonSet")
+        yield error("other proxies", f"{running}: it and birdctl undo each other's work", "delete its DaemonSet")
     left = tuple(leftovers(settings))
     if left:
         yield warning("leftovers", f"of another proxy: {', '.join(left)}", _CLEAN)
     if not running and not left:
         yield ok("other proxies", "none, and nothing left behind")
-
-
-def process_names() -> Iterator[str]:
-    """Of the processes that can be seen from here."""
-    for path in checks.PROC.glob("[0-9]*/comm"):
-        try:
-            yield path.read_text().strip()
-        except OSError:
-            continue  # it ended
 
 
 def leftovers(settings: Settings) -> Iterator[str]:

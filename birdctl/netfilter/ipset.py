@@ -46,9 +46,11 @@ class IpsetBackend:
 
     def names(self) -> frozenset[str]:
         """Our sets' names."""
+        return frozenset(name for name in self.everybody_s_names() if name.startswith(self._owner.set_prefix))
+
+    def everybody_s_names(self) -> frozenset[str]:
         try:
-            every = (ipset_wire.name_of(each) for each in self._netlink.dump(ipset_wire.names()))
-            return frozenset(name for name in every if name.startswith(self._owner.set_prefix))
+            return frozenset(ipset_wire.name_of(each) for each in self._netlink.dump(ipset_wire.names()))
         except OSError as error:
             raise Unavailable(
                 f"the kernel has no ipset ({explained(error.errno or 0)}): load the module ip_set"
@@ -61,6 +63,13 @@ class IpsetBackend:
             if error.errno == errno.ENOENT:
                 return None
             raise Unavailable(f"ipset {name} cannot be read: {explained(error.errno or 0)}") from None
+
+    def ports(self, name: str) -> frozenset[int]:
+        """The ports in a set, whoever's; none where it is gone."""
+        try:
+            return ipset_wire.ports(self._netlink.dump(ipset_wire.contents(name)))
+        except OSError:
+            return frozenset()
 
     def create(self, wanted: Collection[IpSet]) -> dict[str, str]:
         """Makes sets and fills them; one of another kind under the same name goes, unless rules use it.

@@ -108,6 +108,13 @@ def parse(replies: Iterable[bytes]) -> IpSet | None:
     return _set(header, frozenset(entries)) if header else None
 
 
+def ports(replies: Iterable[bytes]) -> frozenset[int]:
+    """Those of all entries in the replies to `contents`, of whatever type that has ports."""
+    adts = (found[_ADT] for reply in replies if _ADT in (found := attributes(reply)))
+    entries = (attributes(data) for adt in adts for _, data in each_attribute(adt))
+    return frozenset(int.from_bytes(entry[_PORT][:2], "big") for entry in entries if _PORT in entry)
+
+
 def _set(header: dict[int, bytes], entries: frozenset[Entry]) -> IpSet:
     options = attributes(header[_DATA])
     return IpSet(

@@ -59,7 +59,9 @@ class IptablesBackend:
 
     def write(self, family: Family, *changes: TableChange) -> None:
         """Of each table all or nothing. Raises BackendError with what iptables answered."""
-        text = "".join(change.text for change in changes)
+        self.restore(family, "".join(change.text for change in changes))
+
+    def restore(self, family: Family, text: str) -> None:
         run([self._program(family, "restore"), "--noflush", "-w", _LOCK_SECONDS], text)
 
     def counts(self, table: Table) -> Iterator[Reading]:

@@ -1,4 +1,5 @@
-"""Takes everything off this node that birdctl made: services, policies, and what BIRD runs.
+"""Takes everything off this node that birdctl made: services, policies, and what BIRD runs. And what a kube-proxy left
+that services were taken over from.
 
 Each part is a step of its own, so that one that cannot be undone keeps no other.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 import importlib.resources
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from birdctl.errors import BackendError, BirdctlError, Unavailable
@@ -21,7 +22,7 @@ QUIET_SECONDS = 10.0
 """How long sessions may take to end."""
 _PAUSE = 0.05
 _NO_DIGEST = 9001
-_FILES = ("history", "inventory.json", "rolled-back", "commit.lock", "agent.lock")
+_FILES = ("history", "inventory.json", "rolled-back", "apiservers", "commit.lock", "agent.lock", "agent.sock")
 
 
 def clean_up(settings: Settings, say: Callable[[str], None]) -> Iterator[BirdctlError]:
@@ -31,7 +32,7 @@ def clean_up(settings: Settings, say: Callable[[str], None]) -> Iterator[Birdctl
     """
     if _agent_runs(settings.runtime_dir):
         raise BackendError("the agent runs, and would make everything again: stop it first")
-    for what, remove in (("services", _services), ("policies", _policies), ("routing", _routing), ("files", _files)):
+    for what, remove in _STEPS.items():
         try:
             say(f"{what}: {remove(settings)}")
         except BirdctlError as error:
@@ -57,7 +58,22 @@ def _services(settings: Settings) -> str:
         backend.remove()
     finally:
         backend.close()
-    return "no virtual server, address or rule of birdctl is left; the kernel's settings stay as they are"
+    return "no virtual server, address or rule of birdctl is left"
+
+
+def _kube_proxy(settings: Settings) -> str:
+    from birdctl.services import leftovers  # noqa: PLC0415 - as for services
+
+    if sign := leftovers.running():
+        return f"{sign}: what is its own stays"
+    return "; ".join(leftovers.remove(settings.services().excluded_cidrs)) or "nothing of it was left behind"
+
+
+def _kernel_settings(settings: Settings) -> str:
+    from birdctl.services import sysctls  # noqa: PLC0415 - as for services
+
+    restored = sysctls.restore(sysctls.record_in(settings.runtime_dir))
+    return f"as before: {', '.join(restored)}" if restored else "none were changed"
 
 
 def _policies(_: Settings) -> str:
@@ -105,3 +121,13 @@ def _files(settings: Settings) -> str:
         else:
             path.unlink(missing_ok=True)
     return f"nothing of birdctl's is left in {settings.runtime_dir}"
+
+
+_STEPS: Mapping[str, Callable[[Settings], str]] = {
+    "services": _services,
+    "kube-proxy": _kube_proxy,
+    "policies": _policies,
+    "routing": _routing,
+    "kernel settings": _kernel_settings,
+    "files": _files,
+}

@@ -33,6 +33,7 @@ from birdctl.reconcile.loop import Loop
 from birdctl.reconcile.service_plan import ServicePlan, make_service_plan
 from birdctl.reconcile.standing import standing
 from birdctl.reconcile.triggers import Triggers
+from birdctl.services import sysctls
 from birdctl.services.addresswatch import AddressWatch
 from birdctl.services.apply import ApplyResult, ServiceBackend
 from birdctl.services.compile import ServiceCompiler, ServicePart
@@ -71,13 +72,14 @@ class ServiceReconciler:
     def __init__(self, settings: Settings, cluster: Cluster) -> None:
         self._cluster = cluster
         self._dirty: set[Key] = set()
+        self._sysctls_record = sysctls.record_in(settings.runtime_dir)
         self.watch: AddressWatch | None = None
         self.adopt(settings)
 
     @cached_property
     def backend(self) -> ServiceBackend:
         """Raises Unavailable on a node that cannot have services."""
-        return ServiceBackend(self._options)
+        return ServiceBackend(self._options, self._sysctls_record)
 
     def adopt(self, settings: Settings) -> None:
         """Other settings: the next pass compiles everything."""

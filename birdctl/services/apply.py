@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -59,15 +60,17 @@ class ServiceBackend:
     """The services of this network namespace, for one thread; `close` it in the end.
 
     Every method raises Unavailable when the node lacks a program or a part of the kernel, and BackendError when that
-    refuses something without which no service works; what was there before still is.
+    refuses something without which no service works; what was there before still is. `sysctls_record`: where
+    changed settings of the kernel are remembered.
     """
 
-    def __init__(self, options: ServiceOptions) -> None:
+    def __init__(self, options: ServiceOptions, sysctls_record: Path | None = None) -> None:
         self._ipvs = IpvsBackend(options.excluded_cidrs)
         self._device = VipDevice()
         self._netfilter = ServiceNetfilter()
         self._direct = DirectReturns()
         self._hairpins = HairpinPorts()
+        self._sysctls_record = sysctls_record
         self._known: ServiceState | None = None
         self._standing = _NOTHING
         self._deviations: tuple[str, ...] = ()
@@ -162,7 +165,7 @@ class ServiceBackend:
             self._ipvs.set_timeouts(*map(round, timeouts))
         ipv4, ipv6 = (of in desired.sources for of in Family)
         wanted = sysctls.needed_here(ipv4=ipv4, ipv6=ipv6, sloppy=sysctls.goes_on(desired))
-        for each in sysctls.apply(wanted):
+        for each in sysctls.apply(wanted, self._sysctls_record):
             yield f"{each.found}; it cannot be set from here ({each.fix})"
 
     def _remember(

@@ -2,7 +2,7 @@
 doctor` explains.
 
 They are those of the network namespace that the thread is in. Where the agent may not write one, services go on as
-well as they can.
+well as they can. What they were before is kept in a file, for `birdctl cleanup`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from birdctl.addresses import family
+from birdctl.errors import BackendError
 from birdctl.services.model import Mark, Scheduler, ServiceState
 from birdctl.services.rtnetlink import RouteNetlink
 
@@ -55,6 +58,16 @@ class Deviation:
     def fix(self) -> str:
         load = f"modprobe {self.sysctl.module}; " if self.value is None and self.sysctl.module else ""
         return f"{load}sysctl -w {self.sysctl.name}={self.sysctl.wanted}"
+
+
+class _Changed(msgspec.Struct, frozen=True, kw_only=True):
+    before: str
+    set_to: str
+
+
+def record_in(runtime_dir: Path) -> Path:
+    """The file of changed settings."""
+    return runtime_dir / "sysctls.json"
 
 
 _IPVS = (
@@ -147,19 +160,53 @@ def needed_here(*, ipv4: bool = True, ipv6: bool = True, sloppy: bool = False) -
     return needed(ipv4=ipv4, ipv6=ipv6, bridged=bridged, sloppy=sloppy, kernel=(int(major), int(minor)))
 
 
-def apply(wanted: Collection[Sysctl]) -> tuple[Deviation, ...]:
-    """Sets them. Those that are still not as wanted."""
+def apply(wanted: Collection[Sysctl], record: Path | None = None) -> tuple[Deviation, ...]:
+    """Sets them, and remembers in the file what `restore` needs. Those that are still not as wanted."""
     for each in deviations(wanted):
         if each.value is not None:
             with suppress(OSError):
+                if record:
+                    _remember(record, each.sysctl, each.value)
                 _path(each.sysctl.name).write_text(each.sysctl.wanted)
     return deviations(wanted)
+
+
+def restore(record: Path) -> tuple[str, ...]:
+    """Gives those that still have the value that `apply` set the one from before, and forgets them. Their names.
+
+    Raises BackendError where one cannot be written.
+    """
+    changed = {name: each for name, each in _remembered(record).items() if _value(_path(name)) == each.set_to}
+    for name, each in changed.items():
+        try:
+            _path(name).write_text(each.before)
+        except OSError as error:
+            raise BackendError(f"{name} cannot be set to {each.before} again: {error.strerror}") from None
+    record.unlink(missing_ok=True)
+    return tuple(changed)
 
 
 def deviations(wanted: Collection[Sysctl]) -> tuple[Deviation, ...]:
     """Those that are not as wanted; changes nothing."""
     read = ((each, _value(_path(each.name))) for each in wanted)
     return tuple(Deviation(sysctl=each, value=value) for each, value in read if value != each.wanted and _matters(each))
+
+
+def _remember(record: Path, sysctl: Sysctl, value: str) -> None:
+    """The value from before the first change stays, whoever changed it since."""
+    known = _remembered(record)
+    before = known[sysctl.name].before if sysctl.name in known else value
+    record.parent.mkdir(parents=True, exist_ok=True)
+    new = record.with_suffix(".new")
+    new.write_bytes(msgspec.json.encode({**known, sysctl.name: _Changed(before=before, set_to=sysctl.wanted)}))
+    new.replace(record)
+
+
+def _remembered(record: Path) -> dict[str, _Changed]:
+    try:
+        return msgspec.json.decode(record.read_bytes(), type=dict[str, _Changed])
+    except (OSError, msgspec.DecodeError):
+        return {}
 
 
 def _matters(sysctl: Sysctl) -> bool:

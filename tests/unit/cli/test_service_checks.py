@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from birdctl.cli import checks, service_checks
+from birdctl.cli import service_checks
 from birdctl.cli.checks import warning
 from birdctl.errors import BackendError, Unavailable
 from birdctl.netfilter.iptables import Mode
+from birdctl.services import leftovers as proxy_leftovers
 from birdctl.services import sysctls
 from birdctl.services.model import Scheduler
 from birdctl.services.sysctls import Sysctl
@@ -72,7 +73,7 @@ def test_a_setting_that_a_running_agent_could_not_set_is_an_error(
 @pytest.fixture
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A node on which nobody else proxies; its /proc."""
-    monkeypatch.setattr(checks, "PROC", tmp_path)
+    monkeypatch.setattr(proxy_leftovers, "PROC", tmp_path)
     monkeypatch.setattr(service_checks, "leftovers", lambda _: ())
     return tmp_path
 

@@ -64,6 +64,40 @@ def test_applying_sets_what_differs_and_tells_nothing_when_all_is_well(root: Pat
     assert (root / "net/a").read_text() == "1"
 
 
+ONE = (Sysctl(name="net.a", wanted="1", otherwise=""),)
+
+
+def test_what_was_set_becomes_what_it_was(root: Path) -> None:
+    record = root / "run/sysctls.json"
+    put(root, net__a="0", net__b="1")
+    sysctls.apply((*ONE, Sysctl(name="net.b", wanted="1", otherwise="")), record)
+    put(root, net__b="7")
+    assert sysctls.restore(record) == ("net.a",)
+    assert ((root / "net/a").read_text(), (root / "net/b").read_text()) == ("0", "7\n")
+    assert not record.exists()
+
+
+@pytest.mark.parametrize(("now", "then"), [("1", "0"), ("2", "2")])
+def test_the_first_value_counts_however_often_one_is_set_and_others_values_stay(
+    root: Path, now: str, then: str
+) -> None:
+    record = root / "sysctls.json"
+    put(root, net__a="0")
+    sysctls.apply(ONE, record)
+    put(root, net__a="5")
+    sysctls.apply(ONE, record)
+    put(root, net__a=now)
+    sysctls.restore(record)
+    assert (root / "net/a").read_text().strip() == then
+
+
+def test_values_that_were_right_leave_no_record(root: Path) -> None:
+    put(root, net__a="1")
+    sysctls.apply(ONE, root / "sysctls.json")
+    assert not (root / "sysctls.json").exists()
+    assert sysctls.restore(root / "sysctls.json") == ()
+
+
 def test_a_setting_that_the_kernel_lacks_is_told_with_the_module(root: Path) -> None:
     table = (Sysctl(name="net.ipv4.vs.conntrack", wanted="1", otherwise="answers are lost", module="ip_vs"),)
     (left,) = sysctls.apply(table)

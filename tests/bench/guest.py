@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from tests import machine
 from tests.bench.apiserver import Api
 from tests.bench.network import Network, hardware_address, ip
+from tests.bench.objects import Document
 from tests.bench.proxied import UPLINK, Place, measure_here
 from tests.bench.report import Samples
 from tests.bench.service_objects import Size, contents
@@ -22,10 +24,12 @@ _MACHINE = 0xFFFE
 _CABLE = "machine"
 
 
-def measure(scratch: Path, measurement: str, size: Size, *, timeout: float = 150.0) -> Samples:
-    """What this measurement of `tests.bench.proxied` finds in a cluster of this size, within so many seconds."""
+def measure(
+    scratch: Path, measurement: str, size: Size, more: Iterable[Document] = (), *, timeout: float = 150.0
+) -> Samples:
+    """What this measurement of `tests.bench.proxied` finds in a cluster of this size and `more`, in so many seconds."""
     with Network() as network, Api(scratch / "api") as api:
-        api.store(contents(size))
+        api.store([*contents(size), *more])
         place = Place(measurement, size, scratch, api.kubeconfig, api.administrator)
         if machine.kernel_has_everything():
             return measure_here(network, place)

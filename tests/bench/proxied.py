@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -24,12 +26,13 @@ from birdctl.errors import Unavailable
 from birdctl.reconcile import control
 from birdctl.services.ipvs import IpvsBackend
 from birdctl.services.model import Port, Protocol
-from tests.bench.network import Network, inside
+from tests.bench.network import Network, address, inside
 from tests.bench.node import BIRDCTL
 from tests.bench.objects import NAMESPACE, node_name
 from tests.bench.proc import cpu_seconds_with_children, memory
 from tests.bench.report import Samples
 from tests.bench.service_objects import PORT, TARGET_PORT, Size, changed, cluster_ip, new_endpoint, slice_name
+from tests.bench.serving import CLUSTER_IP, NODE_PORT, Serving, copy_services
 from tests.polling import eventually
 
 UPLINK = "vec0"
@@ -42,7 +45,9 @@ _LOST_SECONDS = 10.0
 _RESYNC_PERIOD, _RESYNCS = 2.0, 8
 _CHURN, _CHURN_RATE = 1_000, 50.0
 _SETTLE_SECONDS = 3.0
+_ROUNDS, _REQUESTS = 50, 100
 _PAGE = 4096
+_CLIENT, _CLIENT_INDEX = "client", 100
 
 
 @dataclass(frozen=True)
@@ -165,6 +170,20 @@ class Bench:
             agent.kill()
         self._network.remove(_NODE)
 
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[dict[str, tuple[Serving, str]]]:
+        """Nodes of the same services, with their addresses, by who made them; and the machine of a client."""
+        with contextlib.ExitStack() as nodes:
+            ours, theirs = (
+                nodes.enter_context(contextlib.closing(Serving(self._network, node_name(index), index)))
+                for index in (1, 2)
+            )
+            self._network.add(_CLIENT, [_CLIENT_INDEX])
+            agent = Agent(self._network, self._place)
+            copy_services(ours, theirs, (address(1), address(2)))
+            yield {"birdctl": (ours, address(1)), "ipvsadm": (theirs, address(2))}
+            agent.kill()
+
     def endpoints(self) -> Endpoints:
         return Endpoints(self._administrator, self.size)
 
@@ -215,6 +234,20 @@ def _resync(bench: Bench) -> Samples:
     return {"pass": passes}
 
 
+def _requests(bench: Bench) -> Samples:
+    """Seconds of a request through each kind of address, of the agent's services and of ipvsadm's, in random turns."""
+    seconds: defaultdict[str, list[float]] = defaultdict(list)
+    with bench.serving() as nodes:
+        ways = [(name, kind) for name in nodes for kind in ("ClusterIP", "NodePort")]
+        for _round in range(_ROUNDS + 1):
+            for name, kind in random.sample(ways, len(ways)):
+                node, address = nodes[name]
+                asked = (str(CLUSTER_IP), PORT) if kind == "ClusterIP" else (address, NODE_PORT)
+                client = "" if kind == "ClusterIP" else _CLIENT
+                seconds[f"{kind} {name}"].append(node.seconds(*asked, _REQUESTS, client))
+    return {name: samples[1:] for name, samples in seconds.items()}
+
+
 def _check(size: Size) -> None:
     with contextlib.closing(IpvsBackend()) as kernel:
         there = kernel.read()
@@ -228,6 +261,7 @@ MEASUREMENTS: Mapping[str, Callable[[Bench], Samples]] = {
     "endpoint": _endpoint,
     "churn": _churn,
     "resync": _resync,
+    "requests": _requests,
 }
 
 

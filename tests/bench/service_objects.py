@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 from tests.bench import policy_objects
 from tests.bench.objects import NAMESPACE, Document, node_name, pod_cidr
@@ -34,13 +34,13 @@ def new_endpoint(number: int) -> IPv4Address:
 def contents(size: Size) -> Iterator[Document]:
     yield from policy_objects.contents(policy_objects.Size(policies=0))
     for number in range(size.services):
-        yield _service(number)
-        yield _slice(number, size)
+        yield service(service_name(number), cluster_ip(number))
+        yield endpoint_slice(service_name(number), _endpoints(number, size))
 
 
 def changed(number: int, size: Size, change: int) -> Document:
     """A merge patch for the service's slice: one of its endpoints has another address than any one before."""
-    endpoints = [_endpoint(number * size.endpoints + each) for each in range(size.endpoints)]
+    endpoints = [_endpoint(*each) for each in _endpoints(number, size)]
     endpoints[change % size.endpoints]["addresses"] = [str(new_endpoint(change))]
     return {"endpoints": endpoints}
 
@@ -53,16 +53,15 @@ def service_name(number: int) -> str:
     return f"s{number}"
 
 
-def _service(number: int) -> Document:
-    address = str(cluster_ip(number))
+def service(name: str, address: IPv4Address) -> Document:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": service_name(number), "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {
             "type": "ClusterIP",
-            "clusterIP": address,
-            "clusterIPs": [address],
+            "clusterIP": str(address),
+            "clusterIPs": [str(address)],
             "ipFamilies": ["IPv4"],
             "ipFamilyPolicy": "SingleStack",
             "ports": [{"name": "web", "port": PORT, "protocol": "TCP", "targetPort": TARGET_PORT}],
@@ -70,27 +69,36 @@ def _service(number: int) -> Document:
     }
 
 
-def _slice(number: int, size: Size) -> Document:
-    first = number * size.endpoints
+def endpoint_slice(name: str, endpoints: Iterable[tuple[str, str]]) -> Document:
+    """Of the service of this name; endpoints are addresses and nodes."""
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": {
-            "name": slice_name(number),
+            "name": f"{name}-1",
             "namespace": NAMESPACE,
-            "labels": {"kubernetes.io/service-name": service_name(number)},
+            "labels": {"kubernetes.io/service-name": name},
         },
         "addressType": "IPv4",
         "ports": [{"name": "web", "port": TARGET_PORT, "protocol": "TCP"}],
-        "endpoints": [_endpoint(first + each) for each in range(size.endpoints)],
+        "endpoints": [_endpoint(*each) for each in endpoints],
     }
 
 
-def _endpoint(number: int) -> Document:
+def _endpoints(number: int, size: Size) -> list[tuple[str, str]]:
+    """Those that the service begins with."""
+    first = number * size.endpoints
+    return [_pod(each) for each in range(first, first + size.endpoints)]
+
+
+def _pod(number: int) -> tuple[str, str]:
     node = 2 + number % _OTHERS
-    address = IPv4Address(pod_cidr(node).partition("/")[0]) + 2 + number // _OTHERS % _PODS
+    return str(IPv4Network(pod_cidr(node))[2 + number // _OTHERS % _PODS]), node_name(node)
+
+
+def _endpoint(address: str, node: str) -> Document:
     return {
-        "addresses": [str(address)],
+        "addresses": [address],
         "conditions": {"ready": True, "serving": True, "terminating": False},
-        "nodeName": node_name(node),
+        "nodeName": node,
     }

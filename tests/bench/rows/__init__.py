@@ -28,7 +28,9 @@ ROWS: tuple[Row, ...] = (
     policies_traffic.PACKET_IPV6,
     services.SYNC,
     services.ENDPOINT,
+    services.SCALE,
     services.CHURN,
     services.RESYNC,
     services.MEMORY,
+    services.REQUESTS,
 )

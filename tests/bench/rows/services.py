@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.guest import measure
 from tests.bench.report import Measured, Row, Samples, duration, percentile, spread
 from tests.bench.service_objects import Size
+from tests.bench.serving import documents
 
 _SIZE, _LARGE = Size(), Size(services=10_000)
 _P50, _P99 = 0.025, 0.100
@@ -37,6 +39,19 @@ def _latency(samples: Samples) -> Measured:
     return Measured(value=value, shown=shown, samples=samples)
 
 
+def _scale(scratch: Path) -> Measured:
+    samples: dict[str, Sequence[float]] = {}
+    for name, size in (("small", _SIZE), ("large", _LARGE)):
+        folder = scratch / name
+        folder.mkdir()
+        found = measure(folder, "endpoint", size)
+        assert not found["lost"][0], f"{found['lost'][0]} changes lost at {size}"
+        samples[name] = found["seconds"]
+    middle, tail = (percentile(samples["large"], each) / percentile(samples["small"], each) for each in (50, 99))
+    small, large = (duration(percentile(samples[name], 50)) for name in ("small", "large"))
+    return Measured(value=middle, shown=f"{middle:.2f} x (p50 {small} -> {large}; p99 {tail:.2f} x)", samples=samples)
+
+
 def _churn(scratch: Path) -> Measured:
     samples = measure(scratch, "churn", _SIZE)
     share = samples["cpu seconds"][0] / samples["seconds"][0] * 100
@@ -57,6 +72,18 @@ def _memory(scratch: Path) -> Measured:
     )
 
 
+def _requests(scratch: Path) -> Measured:
+    samples = measure(scratch, "requests", _SIZE, documents())
+    ratios = {
+        kind: statistics.median(
+            theirs / ours for ours, theirs in zip(samples[f"{kind} birdctl"], samples[f"{kind} ipvsadm"], strict=True)
+        )
+        for kind in ("ClusterIP", "NodePort")
+    }
+    shown = ", ".join(f"{kind} {ratio:.3f}" for kind, ratio in ratios.items())
+    return Measured(value=-min(ratios.values()), shown=shown, samples=samples)
+
+
 SYNC = Row(
     name="services-sync",
     what="services: first sync, 1,000 services x 10 endpoints",
@@ -72,6 +99,14 @@ ENDPOINT = Row(
     goal=1.0,
     goal_shown="p50 <= 25 ms, p99 <= 100 ms",
     measure=_endpoint,
+)
+SCALE = Row(
+    name="services-scale",
+    what="the same at 10,000 services x 10 endpoints",
+    peer="-",
+    goal=1.5,
+    goal_shown="<= 1.5 x",
+    measure=_scale,
 )
 CHURN = Row(
     name="services-churn",
@@ -96,4 +131,12 @@ MEMORY = Row(
     goal=70,
     goal_shown="<= 70 MB",
     measure=_memory,
+)
+REQUESTS = Row(
+    name="services-requests",
+    what="requests a second through ClusterIP and NodePort, against services that ipvsadm made",
+    peer="-",
+    goal=-0.98,
+    goal_shown=">= 0.98",
+    measure=_requests,
 )

@@ -64,7 +64,7 @@ class Lab:
 
     def birdctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`birdctl …` on the machine, outside the lab."""
-        return subprocess.run([*_BIRDCTL, *arguments], capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run([*_BIRDCTL, *arguments], capture_output=True, text=True, timeout=120, check=False)
 
     def show(self, what: str, *arguments: str) -> list[dict[str, Any]]:
         """The items of `birdctl show WHAT -o json` for this lab."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.labs import Lab, running
+from tests.labs import SCENARIOS, Lab, running
 from tests.polling import eventually
 
 NODES = ("node1", "node2", "node3")
@@ -18,16 +18,33 @@ COUNT = 60
 pytestmark = pytest.mark.timeout(600)
 
 
-@pytest.fixture
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """Up, with every session Established and every address on every ToR."""
+@pytest.fixture(scope="module")
+def _lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with running("anycast", tmp_path_factory.mktemp("lab")) as lab:
-        nodes = [word for node in NODES for word in ("--node", node)]
-        done = lab.birdctl("wait", "--for", "established", "--timeout", "60s", "--lab", lab.name, *nodes)
-        assert done.returncode == 0, done.stdout + done.stderr
-        for tor, address in ((tor, address) for tor in TORS for address in (FLOWS, WEB)):
-            eventually(lambda: announcing(lab, tor, address) == set(NODES), 60)  # noqa: B023 - called here
         yield lab
+
+
+@pytest.fixture
+def lab(_lab: Lab) -> Lab:
+    """As it was in the beginning, with every session Established and every address on every ToR."""
+    put_back(_lab)
+    nodes = [word for node in NODES for word in ("--node", node)]
+    done = _lab.birdctl("wait", "--for", "established", "--timeout", "60s", "--lab", _lab.name, *nodes)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for tor, address in ((tor, address) for tor in TORS for address in (FLOWS, WEB)):
+        eventually(lambda: announcing(_lab, tor, address) == set(NODES), 60)  # noqa: B023 - called here
+    return _lab
+
+
+def put_back(lab: Lab) -> None:
+    """Undoes what a test may have done to endpoints, links and agents."""
+    services = (SCENARIOS / "anycast/manifests/services.yaml").read_text()
+    lab.rewrite("services.yaml", lambda _: services)
+    for node in NODES:
+        for link in ("eth1", "eth2"):
+            lab.run(node, "ip", "link", "set", link, "up")
+        if not lab.succeeds(node, "pgrep", "-f", "birdctl agent"):
+            lab.run(node, "sh", "/start.sh", node, "--run-service-proxy")
 
 
 def announcing(lab: Lab, tor: str, address: str) -> set[str]:

@@ -24,6 +24,8 @@ _HEADERS = {Family.IPV4: 60, Family.IPV6: 100}
 _NEW = ("-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED")
 _MASQUERADED = ("-m", "ipvs", "--vdir", "ORIGINAL", "--vmethod", "MASQ")
 _WHOLE_MARK = "0xffffffff"
+_REFUSED = (Rule(target="REJECT", protocol="tcp", options=("--reject-with", "tcp-reset")), Rule(target="REJECT"))
+"""A client believes a reset at once. Of ICMP there are few a second, and a busy IPv6 socket tries again first."""
 _PREFIX = Owner.SERVICES.chain_prefix
 INPUT, POSTROUTING, DIRECT, REPLIES, ASTRAY = (
     f"{_PREFIX}{name}" for name in ("INPUT", "POSTROUTING", "DIRECT", "REPLIES", "ASTRAY")
@@ -82,7 +84,7 @@ class RuleCompiler:
     def _tables(self, of: Family, state: ServiceState, mtu: int) -> Iterator[Table]:
         returns = [each for each in state.direct_returns if family(each.port.address) is of]
         hooks = (("INPUT", Rule(target=INPUT, extra=_NEW)), *(_astray_hooks(of) if returns else ()))
-        astray = (Chain(name=ASTRAY, rules=(Rule(target="REJECT"),)),) if returns else ()
+        astray = (Chain(name=ASTRAY, rules=_REFUSED),) if returns else ()
         yield _table(of, "filter", hooks, Chain(name=INPUT, rules=tuple(self._input(of))), *astray)
         hook = ("POSTROUTING", Rule(target=POSTROUTING, extra=_MASQUERADED))
         yield _table(of, "nat", (hook,), Chain(name=POSTROUTING, rules=tuple(self._postrouting(of))))
@@ -101,7 +103,7 @@ class RuleCompiler:
         for number in ICMP_TYPES[of]:
             yield Rule(target="ACCEPT", protocol=protocol, extra=("-m", module, option, str(number)))
         yield Rule(target="ACCEPT", sets=(_match(of, "ports", "dst,dst"),))
-        yield Rule(target="REJECT")
+        yield from _REFUSED
 
     def _postrouting(self, of: Family) -> Iterator[Rule]:
         """An endpoint answers this node where the answer would not come back this way, or where it asks itself.

@@ -31,6 +31,11 @@ class Served(Value, frozen=True, kw_only=True, gc=False):
         assert self.server.owner
         return self.server.owner
 
+    @property
+    def answers(self) -> bool:
+        """New connections find somebody."""
+        return any(each.weight for each in self.server.real_servers)
+
 
 class Omission(Value, frozen=True, kw_only=True, gc=False):
     """Something of a service that is left out though nothing is wrong with it, and the reason in a person's words."""

@@ -41,6 +41,7 @@ class Placed:
         for served, by in ((after, 1), (before, -1)):  # in this order: what stays never goes
             if served and served.held:
                 self.addresses.add(port.address, by)
+            if served and served.held and served.answers:
                 self.vip_ports.add(port, by)
             if served and served.inside_only:
                 self.inside_only.add(port, by)

@@ -81,6 +81,7 @@ def test_an_address_answers_on_its_ports_and_sensible_icmp_alone():
         "-A BIRDSVC-INPUT -p icmp -m icmp --icmp-type 11 -j ACCEPT",
         "-A BIRDSVC-INPUT -p icmp -m icmp --icmp-type 12 -j ACCEPT",
         "-A BIRDSVC-INPUT -m set --match-set birdsvc-ports4 dst,dst -j ACCEPT",
+        "-A BIRDSVC-INPUT -p tcp -j REJECT --reject-with tcp-reset",
         "-A BIRDSVC-INPUT -j REJECT",
         "-I INPUT 1 -m conntrack ! --ctstate RELATED,ESTABLISHED -j BIRDSVC-INPUT",
     ]

@@ -129,6 +129,14 @@ def test_a_slice_of_host_names_is_left_out_with_a_reason():
     assert not problems(result)
 
 
+@pytest.mark.parametrize("state", ["unready", "ending"])
+def test_an_address_without_an_endpoint_answers_on_no_port(state):
+    """It is held, and refuses."""
+    result = compiled(service(), endpoints("web", f"10.1.1.2 {state}"))
+    assert list(map(str, result.state.addresses)) == ["10.96.0.1"]
+    assert not result.state.vip_ports
+
+
 def test_an_endpoint_that_terminates_has_its_pods_grace_period():
     slices = endpoints("web", "10.1.1.2 pod=a", "10.1.1.3 serving pod=b", "10.1.1.4 ending pod=c", "10.1.1.5 ending")
     result = compiled(service(), slices, pod("a", 10), pod("b", 120))

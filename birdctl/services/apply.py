@@ -221,12 +221,17 @@ def _divided(changing: IpvsChanges) -> tuple[IpvsChanges, IpvsChanges]:
 
 
 def _gone(changing: IpvsChanges) -> dict[Port, Collection[Endpoint] | None]:
-    """Endpoints of UDP ports, whose clients would be sent there for as long as they go on; None: all of a port."""
+    """Endpoints of UDP ports, whose clients would be sent there for as long as they go on; None: wherever they were,
+    also before there was a virtual server.
+    """
     gone: dict[Port, Collection[Endpoint] | None] = {}
     for each in changing.servers:
         key = each.server.key
-        if isinstance(key, Port) and key.protocol is Protocol.UDP and (each.going or each.step is Step.DELETE):
-            gone[key] = None if each.step is Step.DELETE else {real.endpoint for real in each.going}
+        if isinstance(key, Port) and key.protocol is Protocol.UDP:
+            if each.step in (Step.CREATE, Step.DELETE):
+                gone[key] = None
+            elif each.going:
+                gone[key] = {real.endpoint for real in each.going}
     return gone
 
 

@@ -16,8 +16,8 @@ from birdctl.addresses import Address
 from birdctl.services.model import Connections, Endpoint, Port, Protocol, RealServer, ServerKey, VirtualServer
 from birdctl.services.options import ServiceOptions
 
-_LOOK_AGAIN = 1.0
-"""Seconds between looks at the connections of draining endpoints."""
+_LOOK_AGAIN, _LOOKS = 1.0, 0.25
+"""Seconds between looks at the connections of a draining endpoint, which are taken together with others'."""
 
 Since = Mapping[Endpoint, float]
 """The draining endpoints of a virtual server, and since when they drain."""
@@ -102,7 +102,7 @@ class Draining:
         if server is desired and not since:
             return None
         is_awaited = before is not None and moment.now < before.look_at < math.inf
-        look_at = before.look_at if before and is_awaited else moment.now + _LOOK_AGAIN
+        look_at = before.look_at if before and is_awaited else _next_look(moment.now)
         ends = (moment.end(*each) for each in since.items())
         return _Altered(server=server, since=since, look_at=min(look_at, *ends) if since else math.inf)
 
@@ -116,6 +116,10 @@ def _kept(
         is_needed = endpoint not in before or moment.is_in_use(desired.key, endpoint)
         if is_needed and moment.now < moment.end(endpoint, since):
             yield endpoint, since
+
+
+def _next_look(now: float) -> float:
+    return (now + _LOOK_AGAIN) // _LOOKS * _LOOKS
 
 
 def _leaving(known: VirtualServer, desired: VirtualServer) -> Iterator[Endpoint]:

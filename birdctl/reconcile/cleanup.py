@@ -7,6 +7,7 @@ Each part is a step of its own, so that one that cannot be undone keeps no other
 from __future__ import annotations
 
 import importlib.resources
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,14 +15,18 @@ from pathlib import Path
 
 from birdctl.errors import BackendError, BirdctlError, Unavailable
 from birdctl.reconcile import control
-from birdctl.routing import readback
 from birdctl.routing.bird import BirdSocket
+from birdctl.routing.commit import BirdBackend
 from birdctl.settings import Settings
 
 QUIET_SECONDS = 10.0
 """How long sessions may take to end."""
 _PAUSE = 0.05
-_NO_DIGEST = 9001
+_PERSIST = re.compile(r"^\s*persist;\n", re.MULTILINE)
+_NO_COMMIT = "0" * 12
+"""In place of a digest: the next agent must not take it for what it wants."""
+_PROTOCOL = 1002
+"""The code of a line of `show protocols`."""
 _FILES = ("history", "inventory.json", "rolled-back", "apiservers", "commit.lock", "agent.lock", "agent.sock")
 
 
@@ -91,26 +96,41 @@ def _policies(_: Settings) -> str:
 
 
 def _routing(settings: Settings) -> str:
-    """Ends the sessions before the rest goes: only so BIRD takes its routes out of the kernel."""
+    """Leaves BIRD with what it ran before the agent's first commit.
+
+    Routes persist in the kernel, so first they may not: then BIRD takes them out when the sessions end.
+    """
     bootstrap = importlib.resources.files("birdctl").joinpath("bird-templates", "bootstrap.conf").read_text()
+    backend = BirdBackend(settings.bird_socket, settings.bird_config, settings.runtime_dir)
     try:
-        bird = BirdSocket(settings.bird_socket, restrict=False)
+        digest, text = backend.status().digest, backend.running_text()
     except Unavailable as reason:
         return f"BIRD is not there ({reason}); its configuration stays in {settings.bird_config}"
-    with bird:
-        if readback.digest(bird.request("eval BIRDCTL_DIGEST", allow=(_NO_DIGEST,))) is None:
-            return "BIRD runs nothing of birdctl's"
-        bird.request('disable "node_*"', allow=(_NO_DIGEST, 8003))
-        bird.request('disable "peer_*"', allow=(_NO_DIGEST, 8003))
+    if digest is None:
+        return "BIRD runs nothing of birdctl's"
+    if text is None:
+        raise BackendError("the text that BIRD runs is lost, and its routes would stay: start the agent once more")
+    with BirdSocket(settings.bird_socket, restrict=False) as bird:
+        _configure(bird, settings.bird_config, _PERSIST.sub("", text).replace(digest, _NO_COMMIT))
+        _configure(bird, settings.bird_config, bootstrap)
         deadline = time.monotonic() + QUIET_SECONDS
-        while readback.established(bird.stream("show protocols")) and time.monotonic() < deadline:
+        while _protocols(bird) > bootstrap.count("\nprotocol ") and time.monotonic() < deadline:
             time.sleep(_PAUSE)
-        try:
-            settings.bird_config.write_text(bootstrap)
-        except OSError as error:
-            raise BackendError(f"cannot write {settings.bird_config}: {error.strerror}") from None
-        bird.request(f'configure "{settings.bird_config}"')
+    settings.bird_config.with_name(f"{settings.bird_config.name}.candidate").unlink(missing_ok=True)
     return "BIRD runs without sessions and routes"
+
+
+def _configure(bird: BirdSocket, config: Path, text: str) -> None:
+    try:
+        config.write_text(text)
+    except OSError as error:
+        raise BackendError(f"cannot write {config}: {error.strerror}") from None
+    bird.request(f'configure "{config}"')
+
+
+def _protocols(bird: BirdSocket) -> int:
+    """How many there are, those included that are about to go."""
+    return sum(line.code == _PROTOCOL for line in bird.stream("show protocols"))
 
 
 def _files(settings: Settings) -> str:

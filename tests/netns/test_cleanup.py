@@ -14,7 +14,8 @@ import pytest
 from birdctl.netfilter.iptables import Mode
 from birdctl.routing.bird import BirdSocket
 from tests.agents import BOOTSTRAP, AgentNode, Manifests, converged, node
-from tests.bird.daemon import Namespace
+from tests.bird.daemon import Bird, Namespace
+from tests.birds import BirdProgram
 from tests.netns.policies.world import place, pod_document, policy
 from tests.polling import eventually
 
@@ -45,6 +46,20 @@ for program in iptables-{mode} ip6tables-{mode}; do
 done
 iptables-{mode} -w 10 -t nat -A KUBE-SERVICES -m set --match-set KUBE-CLUSTER-IP dst,dst -j KUBE-MARK-MASQ
 iptables-{mode} -w 10 -t nat -A KUBE-SERVICES -m set --match-set KUBE-LOOP-BACK dst,dst,src -j KUBE-MARK-MASQ
+"""
+MANY = 20_000
+MANY_ROUTES = f"""
+router id 192.0.2.2;
+protocol device device1 {{ }}
+protocol static many {{
+  ipv4;
+  {" ".join(f"route 100.{number >> 8}.{number & 255}.0/24 via 192.0.2.77;" for number in range(MANY))}
+}}
+protocol bgp node1 {{
+  local 192.0.2.2 as 64512;
+  neighbor 192.0.2.1 as 64512;
+  ipv4 {{ import all; export all; next hop self; }};
+}}
 """
 
 
@@ -110,8 +125,25 @@ def test_sessions_end_and_no_route_chain_or_set_is_left(nodes: list[AgentNode], 
     assert everything(one) == before
     assert one.bird.config.read_text() == BOOTSTRAP
     assert list(one.run.iterdir()) == []
+    assert not list(one.bird.config.parent.glob("*.candidate"))
     eventually(lambda: two.routes() == set(), 5)
     assert two.peers() != {"node1": "Established"}
+
+
+def test_each_bird_takes_back_its_routes_however_many(nodes: list[AgentNode], bird_version: BirdProgram) -> None:
+    one, two = nodes
+    one.bird.kill()
+    one.bird = Bird(bird_version, one.namespace, one.folder)
+    one.start_bird()
+    with BirdSocket(two.bird.socket, restrict=False) as bird:
+        two.bird.config.write_text(MANY_ROUTES)
+        bird.request(f'configure "{two.bird.config}"')
+    one.start_agent()
+    converged(one)
+    eventually(lambda: len(one.routes()) == MANY, 30, pause=0.5)
+    one.kill_agent(signal.SIGTERM)
+    done = one.birdctl("cleanup")
+    assert (done.returncode, one.routes()) == (0, set()), done.stderr
 
 
 def test_a_node_that_was_cleaned_up_can_begin_again(nodes: list[AgentNode]) -> None:

@@ -63,7 +63,8 @@ def test_one_file_can_be_printed(space: Namespace, manifests: Path) -> None:
     assert birdctl(space, "render", *flags, "--file", "ip6tables").stdout.startswith("*filter\n:BIRDCTL-")
     done = birdctl(space, "render", *flags, "--file", "bird.conf")
     assert done.returncode == 1
-    assert done.stderr == "birdctl: --file: bird.conf is not rendered here: see --run-router and --run-firewall\n"
+    switches = "--run-router, --run-firewall and --run-service-proxy"
+    assert done.stderr == f"birdctl: --file: bird.conf is not rendered here: see {switches}\n"
 
 
 @pytest.mark.parametrize("mode", list(Mode))

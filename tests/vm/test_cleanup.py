@@ -156,7 +156,12 @@ def test_everything_of_kube_proxy_s_and_ours_goes_and_all_of_others_stays(scene:
     assert all(served[part] != before[part] for part in ("servers", "links", "rules", "sets", "kernel settings"))
     told = scene.clean_up()
     assert scene.everything() == before
-    for removed in ("5 virtual servers", "device kube-ipvs0", "7 chains removed from table nat of IPv4", "6 sets removed"):
+    for removed in (
+        "5 virtual servers",
+        "device kube-ipvs0",
+        "7 chains removed from table nat of IPv4",
+        "6 sets removed",
+    ):
         assert removed in told
     assert "net.ipv4.vs.conntrack" in told
     assert [each.name for each in scene.agent.run.iterdir()] == []

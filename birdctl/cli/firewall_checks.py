@@ -16,6 +16,7 @@ from birdctl.cli.checks import Check, error, ok, sysctl, warning
 from birdctl.errors import BirdctlError
 from birdctl.netfilter.iptables import Mode
 from birdctl.netfilter.iptables_mode import detect
+from birdctl.netfilter.sysctl import Sysctl, deviations
 from birdctl.policies import bridges
 from birdctl.policies.apply import PolicyBackend
 from birdctl.policies.trial import trial
@@ -122,18 +123,15 @@ def conntrack() -> Check:
 def bridged(settings: Settings) -> Iterator[Check]:
     """Only br_netfilter shows iptables what passes between two pods of one bridge."""
     found = bridges.with_ports()
-    if not found:
-        return
     for family, enabled in ((Family.IPV4, settings.enable_ipv4), (Family.IPV6, settings.enable_ipv6)):
-        if enabled:
-            yield bridge(family, found)
+        if enabled and found:
+            yield from (bridge(family, wanted) for wanted in bridges.settings([family], found))
 
 
-def bridge(family: Family, names: tuple[str, ...]) -> Check:
-    switch, check = bridges.switch(family), f"{family} bridge"
-    if switch.on:
-        return ok(check, f"{switch.name} is 1")
-    return error(check, switch.problem(names), switch.fix)
+def bridge(family: Family, wanted: Sysctl) -> Check:
+    for found in deviations([wanted]):
+        return error(f"{family} bridge", found.found, found.fix)
+    return ok(f"{family} bridge", f"{wanted.name} is {wanted.wanted}")
 
 
 def services() -> Iterator[Check]:

@@ -13,8 +13,10 @@ from birdctl.addresses import Address, family
 from birdctl.cli.checks import Check, error, ok, warning
 from birdctl.cli.firewall_checks import in_own_namespace, saved
 from birdctl.errors import BackendError, BirdctlError
+from birdctl.netfilter import sysctl
 from birdctl.netfilter.iptables import Mode
 from birdctl.netfilter.iptables_mode import detect
+from birdctl.netfilter.rtnetlink import RouteNetlink
 from birdctl.reconcile import control
 from birdctl.services import leftovers as proxy_leftovers
 from birdctl.services import sysctls, tunnel_ends
@@ -23,7 +25,6 @@ from birdctl.services.ipvs_change import changes
 from birdctl.services.links import VipDevice
 from birdctl.services.model import DirectReturn, Port, Protocol, Scheduler, ServerKey, ServiceState, VirtualServer
 from birdctl.services.netfilter import ServiceNetfilter
-from birdctl.services.rtnetlink import RouteNetlink
 from birdctl.services.rules import RuleCompiler
 from birdctl.settings import Settings
 
@@ -118,7 +119,7 @@ def end_a_tunnel(address: Address) -> None:
 def kernel_settings(settings: Settings) -> Iterator[Check]:
     """Each of the agent's table: what it is for, and an error where a running agent could not set it."""
     wanted = sysctls.needed_here(ipv4=settings.enable_ipv4, ipv6=settings.enable_ipv6)
-    deviating = {each.sysctl: each for each in sysctls.deviations(wanted)}
+    deviating = {each.sysctl: each for each in sysctl.deviations(wanted)}
     otherwise = error if control.socket_path(settings.runtime_dir).exists() else warning
     for each in wanted:
         if found := deviating.get(each):

@@ -16,7 +16,7 @@ from socket import AF_INET, AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP
 
 from birdctl.addresses import Address, Family
 from birdctl.errors import BackendError, Unavailable
-from birdctl.netfilter.netlink import NETLINK_ROUTE, Message, Netlink, attribute, attributes, nested
+from birdctl.netfilter.netlink import Message, Netlink, attribute, attributes, nested
 
 _SUBSYSTEM = 1 << 8
 _GET, _DELETE = 1, 2
@@ -39,8 +39,6 @@ _PROTOCOLS = {
     int(IPPROTO_ICMPV6): "ipv6-icmp",
 }
 _NUMBERS = {name: number for number, name in _PROTOCOLS.items()}
-_GET_ADDRESSES, _ADDRESS_HEADER, _ADDRESS, _LOCAL = 22, 4, 1, 2
-"""RTM_GETADDR; what remains of struct ifaddrmsg, then IFA_ADDRESS and IFA_LOCAL."""
 _LENGTH = struct.Struct("=H")
 _ATTRIBUTE_HEADER = 4
 _ADDRESS_AT = 3 * _ATTRIBUTE_HEADER
@@ -72,11 +70,9 @@ class Conntrack:
 
     def __init__(self) -> None:
         self._netlink = Netlink("conntrack")
-        self._routing = Netlink("addresses", NETLINK_ROUTE)
 
     def close(self) -> None:
         self._netlink.close()
-        self._routing.close()
 
     def flows(self, family: Family, addresses: Collection[Address] | None) -> Iterator[Flow]:
         """Those that one of the addresses began, or that really went to one; None: all. Raises Unavailable."""
@@ -128,12 +124,6 @@ class Conntrack:
             yield from self._netlink.dump(Message(_SUBSYSTEM | _GET, only, family=_FAMILIES[family]))
         except OSError as error:
             raise Unavailable(f"connections cannot be read (load the module nf_conntrack_netlink): {error}") from None
-
-    def local_addresses(self) -> Iterator[Address]:
-        """The node's own."""
-        for reply in self._routing.dump(Message(_GET_ADDRESSES, b"")):
-            found = attributes(reply, _ADDRESS_HEADER)
-            yield _address(found.get(_LOCAL) or found[_ADDRESS])
 
     def delete(self, flows: Iterable[Flow]) -> None:
         """Those that ended by themselves are no error. Raises BackendError."""

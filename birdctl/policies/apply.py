@@ -24,6 +24,7 @@ from birdctl.netfilter.iptables_change import TableChange, recognised, rehook, s
 from birdctl.netfilter.iptables_mode import detect
 from birdctl.netfilter.iptables_text import Saved
 from birdctl.netfilter.model import Owner, Table
+from birdctl.netfilter.rtnetlink import RouteNetlink
 from birdctl.policies import cutting
 from birdctl.policies.closing import Closed, Refused, close
 from birdctl.policies.counters import Counter, Counters, counts
@@ -63,6 +64,7 @@ class PolicyBackend:
         self._iptables = IptablesBackend(mode or detect(), Owner.POLICIES)
         self._ipset = IpsetBackend(Owner.POLICIES)
         self._conntrack = Conntrack()
+        self._routing = RouteNetlink("addresses")
         self._counters = Counters()
         self._known: PolicyState | None = None
         self._refused = Refused()
@@ -75,6 +77,7 @@ class PolicyBackend:
     def close(self) -> None:
         self._ipset.close()
         self._conntrack.close()
+        self._routing.close()
 
     def read(self) -> PolicyState:
         """What of ours is in the kernel, whoever wrote it."""
@@ -114,7 +117,8 @@ class PolicyBackend:
         """
         if self._known is None:
             return 0
-        return cutting.cut(self._conntrack, self._ipset, self._known, addresses, gone)
+        local = frozenset(each.address for each in self._routing.addresses())
+        return cutting.cut(self._conntrack, self._ipset, self._known, addresses, gone, local=local)
 
     def counters(self) -> tuple[Counter, ...]:
         """What passed the rules of the applied policies since this backend began; it never goes down."""

@@ -29,12 +29,13 @@ def cut(
     state: PolicyState,
     addresses: Collection[Address] | None,
     gone: Collection[Address],
+    *,
+    local: Collection[Address],
 ) -> int:
     """Cuts connections of `addresses` (None: of all) that `state` forbids, and all of addresses that are `gone`.
 
-    Returns how many. Raises Unavailable or BackendError.
+    `local` are the node's own. Returns how many. Raises Unavailable or BackendError.
     """
-    local = frozenset(conntrack.local_addresses())
     wanted = None if addresses is None else {*addresses, *gone}
     number = 0
     for family, table in state.tables.items():

@@ -75,9 +75,9 @@ def _kube_proxy(settings: Settings) -> str:
 
 
 def _kernel_settings(settings: Settings) -> str:
-    from birdctl.services import sysctls  # noqa: PLC0415 - as for services
+    from birdctl.netfilter import sysctl  # noqa: PLC0415 - as for services
 
-    restored = sysctls.restore(sysctls.record_in(settings.runtime_dir))
+    restored = sysctl.restore(sysctl.record_in(settings.runtime_dir))
     return f"as before: {', '.join(restored)}" if restored else "none were changed"
 
 

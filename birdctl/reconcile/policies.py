@@ -21,6 +21,7 @@ import msgspec
 from birdctl.addresses import Address, Family
 from birdctl.cluster.store import Cluster, Key
 from birdctl.errors import BackendError, InputError, NotProgrammed
+from birdctl.netfilter import sysctl
 from birdctl.observe.counters import Counters
 from birdctl.observe.state import Policies
 from birdctl.policies import bridges
@@ -195,12 +196,11 @@ class PolicyLoop(Loop[Policies]):
     def _bypasses(self) -> Iterator[InputError]:
         """What leads past all rules, and cannot be closed from here."""
         enabled = {Family.IPV4: self._settings.enable_ipv4, Family.IPV6: self._settings.enable_ipv6}
-        switches = [bridges.switch_on(family) for family in Family if enabled[family]]
         names = bridges.with_ports()
-        for switch in switches:
-            if names and not switch.on:
-                origin = f"Node {self._settings.node}"
-                yield NotProgrammed(origin, "", f"{switch.problem(names)} (on the node: {switch.fix})")
+        wanted = bridges.settings((family for family in Family if enabled[family]), names)
+        left = sysctl.apply(wanted, sysctl.record_in(self._settings.runtime_dir))
+        for each in left if names else ():
+            yield NotProgrammed(f"Node {self._settings.node}", "", f"{each.found} (on the node: {each.fix})")
 
     def _tell_refused(self, prepared: PreparedPolicies, refused: Mapping[str, str]) -> tuple[InputError, ...]:
         """One line in the log for each policy that is not in force any more, or again."""

@@ -20,6 +20,7 @@ from birdctl.addresses import Address
 from birdctl.cluster.events import Event
 from birdctl.cluster.store import Cluster, Key
 from birdctl.errors import BirdctlError, InputError, NotProgrammed, Unavailable
+from birdctl.netfilter import sysctl
 from birdctl.observe.counters import Counters
 from birdctl.observe.state import Services
 from birdctl.observe.traffic import ServiceTraffic, TrafficMeter
@@ -33,7 +34,6 @@ from birdctl.reconcile.loop import Loop
 from birdctl.reconcile.service_plan import ServicePlan, make_service_plan
 from birdctl.reconcile.standing import standing
 from birdctl.reconcile.triggers import Triggers
-from birdctl.services import sysctls
 from birdctl.services.addresswatch import AddressWatch
 from birdctl.services.apply import ApplyResult, ServiceBackend
 from birdctl.services.compile import ServiceCompiler, ServicePart
@@ -72,7 +72,7 @@ class ServiceReconciler:
     def __init__(self, settings: Settings, cluster: Cluster) -> None:
         self._cluster = cluster
         self._dirty: set[Key] = set()
-        self._sysctls_record = sysctls.record_in(settings.runtime_dir)
+        self._sysctls_record = sysctl.record_in(settings.runtime_dir)
         self.watch: AddressWatch | None = None
         self.adopt(settings)
 

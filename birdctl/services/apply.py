@@ -19,6 +19,8 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from birdctl.addresses import Address, Family
+from birdctl.netfilter import sysctl
+from birdctl.netfilter.rtnetlink import ETHERNET_MTU
 from birdctl.services import sysctls
 from birdctl.services.direct import DirectReturns
 from birdctl.services.draining import Draining
@@ -29,7 +31,6 @@ from birdctl.services.links import VipDevice
 from birdctl.services.model import Endpoint, Port, Protocol, ServerKey, ServiceState, VirtualServer
 from birdctl.services.netfilter import ServiceNetfilter
 from birdctl.services.options import ServiceOptions
-from birdctl.services.rtnetlink import ETHERNET_MTU
 from birdctl.services.rules import RuleCompiler
 
 _NOTHING = ServiceState(virtual_servers={})
@@ -165,7 +166,7 @@ class ServiceBackend:
             self._ipvs.set_timeouts(*map(round, timeouts))
         ipv4, ipv6 = (of in desired.sources for of in Family)
         wanted = sysctls.needed_here(ipv4=ipv4, ipv6=ipv6, sloppy=sysctls.goes_on(desired))
-        for each in sysctls.apply(wanted, self._sysctls_record):
+        for each in sysctl.apply(wanted, self._sysctls_record):
             yield f"{each.found}; it cannot be set from here ({each.fix})"
 
     def _remember(

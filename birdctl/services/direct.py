@@ -14,11 +14,11 @@ from contextlib import suppress
 
 from birdctl.addresses import Address, Family, family
 from birdctl.errors import BackendError
+from birdctl.netfilter import rtnetlink
 from birdctl.netfilter.netlink import Message
-from birdctl.services import rtnetlink
+from birdctl.netfilter.rtnetlink import PROTOCOL, RouteNetlink
 from birdctl.services.model import DIRECT_MARK, DIRECT_MARK_MASK, DirectReturn
 from birdctl.services.namespaces import other_kernels, own_number
-from birdctl.services.rtnetlink import PROTOCOL, RouteNetlink
 from birdctl.services.tunnel_ends import Vips, align
 
 TABLE = PRIORITY = PROTOCOL

@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Collection
 
 from birdctl.addresses import Address
+from birdctl.netfilter.rtnetlink import RouteNetlink
 from birdctl.services import neighbours
-from birdctl.services.rtnetlink import RouteNetlink
 
 _PATIENCE = 0.1
 """Seconds in which a pod says who it is."""

@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 from birdctl.addresses import Address, Family, Prefix
 from birdctl.errors import BackendError, Unavailable
+from birdctl.netfilter import rtnetlink
 from birdctl.netfilter.ipset import IpsetBackend
 from birdctl.netfilter.iptables import IptablesBackend, Mode
 from birdctl.netfilter.model import Owner
-from birdctl.services import rtnetlink
+from birdctl.netfilter.rtnetlink import RouteNetlink
 from birdctl.services.ipvs import IpvsBackend
 from birdctl.services.ipvs_change import IpvsChanges, ServerChange, Step
 from birdctl.services.kubeproxy import DEVICE, SETS, ChainsLeft, chains_left, node_ports_of
 from birdctl.services.model import Port, Protocol, ServerKey
-from birdctl.services.rtnetlink import RouteNetlink
 
 PROC = Path("/proc")
 _PORTS = {10249, 10256}

@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterable, Mapping
 
 from birdctl.addresses import Address, Family, family
 from birdctl.errors import BackendError, Unavailable
-from birdctl.services import rtnetlink
-from birdctl.services.rtnetlink import ETHERNET_MTU, NOARP, UP, Link, RouteNetlink
+from birdctl.netfilter import rtnetlink
+from birdctl.netfilter.rtnetlink import ETHERNET_MTU, NOARP, UP, Link, RouteNetlink
 
 DEVICE = "birdctl-vips"
 _OF_PROXIES = (DEVICE, "kube-ipvs0", "kube-dummy-if")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from birdctl.addresses import family, sort_key
+from birdctl.netfilter.rtnetlink import PROTOCOL
 from birdctl.services.direct import PRIORITY, TABLE
 from birdctl.services.links import DEVICE
 from birdctl.services.model import DIRECT_MARK, DIRECT_MARK_MASK, ServiceState
-from birdctl.services.rtnetlink import PROTOCOL
 
 
 def links_text(state: ServiceState) -> str:

@@ -11,7 +11,7 @@ from glob import iglob
 from pathlib import Path
 
 from birdctl.errors import Unavailable
-from birdctl.services.rtnetlink import RouteNetlink
+from birdctl.netfilter.rtnetlink import RouteNetlink
 
 _OWN = Path("/proc/thread-self/ns/net")
 _PLACES = ("/run/netns/*", "/run/docker/netns/*", "/proc/[0-9]*/ns/net")

@@ -10,7 +10,7 @@ from socket import AF_BRIDGE, AF_UNSPEC
 
 from birdctl.addresses import Address
 from birdctl.netfilter.netlink import NLM_F_CREATE, Message, attribute, attributes, nested
-from birdctl.services.rtnetlink import RouteMessage, RouteNetlink, number_of, unpacked
+from birdctl.netfilter.rtnetlink import RouteMessage, RouteNetlink, number_of, unpacked
 
 _SETLINK, _NEWNEIGH, _GETNEIGH = 19, 28, 30
 _LINK, _NEIGHBOUR, _INT = struct.Struct("=BxHiII"), struct.Struct("=BxxxiHBB"), struct.Struct("=i")

@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping
 
 from birdctl.addresses import Address, Family, family
 from birdctl.errors import BackendError, Unavailable
-from birdctl.services import rtnetlink
-from birdctl.services.rtnetlink import ARP_ANNOUNCE, ARP_IGNORE, RP_FILTER, UP, Held, Link, RouteNetlink
+from birdctl.netfilter import rtnetlink
+from birdctl.netfilter.rtnetlink import ARP_ANNOUNCE, ARP_IGNORE, RP_FILTER, UP, Held, Link, RouteNetlink
 
 DEVICES = {Family.IPV4: "birdctl-dsr4", Family.IPV6: "birdctl-dsr6"}
 _MODULES = {Family.IPV4: "ipip", Family.IPV6: "ip6_tunnel"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterable, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from birdctl.cluster.events import Changed
 from birdctl.cluster.objects import Node, NodeAddress
 from birdctl.cluster.store import Cluster
 from birdctl.errors import BirdctlError, InputError, NotConverged
-from birdctl.netfilter.conntrack import Conntrack
+from birdctl.netfilter.rtnetlink import RouteNetlink
 from birdctl.observe import ends
 from birdctl.observe.policy_path import PolicyExplanation, Question, explain, questions
 from birdctl.observe.views import Step
@@ -127,9 +127,9 @@ def _tell_addresses(cluster: Cluster, place: Place) -> None:
     node = cluster.get(Node, place.node)
     if node is None:
         return
-    with suppress(BirdctlError), place.inside(), closing(Conntrack()) as kernel:
+    with suppress(BirdctlError), place.inside(), RouteNetlink("addresses") as kernel:
         prefixes = tuple(pod_prefixes(node))
-        own = [each for each in kernel.local_addresses() if any(each in prefix for prefix in prefixes)]
+        own = [each for each, _ in kernel.addresses() if any(each in prefix for prefix in prefixes)]
         local = (NodeAddress(type=LOCAL_IP, address=str(each)) for each in own)
         status = structs.replace(node.status, addresses=(*node.status.addresses, *local))
         cluster.apply(Changed(structs.replace(node, status=status)))

@@ -13,6 +13,7 @@ import pytest
 
 from birdctl.addresses import Family
 from birdctl.errors import BirdctlError
+from birdctl.netfilter import sysctl
 from birdctl.policies import bridges
 from birdctl.reconcile.control import ask
 from tests.bird.daemon import _ENDS_WITH_US, Namespace
@@ -43,11 +44,14 @@ def test_bridges_with_ports_count(space: Namespace) -> None:
 
 
 @pytest.mark.parametrize("family", list(Family))
-def test_it_is_switched_on_for_this_namespace(space: Namespace, family: Family) -> None:
+def test_it_is_switched_on_for_this_namespace_and_back(space: Namespace, tmp_path: Path, family: Family) -> None:
+    record = tmp_path / "record"
     with inside(space):
-        assert not bridges.switch(family).on
-        assert bridges.switch_on(family).on
-        assert bridges.switch(family).on
+        wanted = bridges.settings([family], ["cni0"])
+        assert sysctl.deviations(wanted)
+        assert sysctl.apply(wanted, record) == ()
+        assert sysctl.restore(record) == (wanted[0].name,)
+        assert sysctl.deviations(wanted)
 
 
 def test_an_agent_that_may_not_switch_it_on_says_what_to_do(space: Namespace, tmp_path: Path) -> None:

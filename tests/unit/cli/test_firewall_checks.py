@@ -9,8 +9,8 @@ import pytest
 from birdctl.addresses import Family
 from birdctl.cli import checks, firewall_checks
 from birdctl.errors import BackendError
+from birdctl.netfilter import sysctl
 from birdctl.netfilter.iptables import Mode
-from birdctl.policies import bridges
 from birdctl.settings import Settings
 from tests.unit.cli.test_checks import put
 
@@ -19,7 +19,7 @@ from tests.unit.cli.test_checks import put
 def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty /proc."""
     monkeypatch.setattr(checks, "PROC", tmp_path / "proc")
-    monkeypatch.setattr(bridges, "SYSCTLS", tmp_path / "proc/sys")
+    monkeypatch.setattr(sysctl, "ROOT", tmp_path / "proc/sys")
     return tmp_path / "proc"
 
 
@@ -37,7 +37,7 @@ def test_connections_must_be_tracked_and_have_room(proc: Path, used: str | None,
 def test_bridged_packets_must_be_seen(proc: Path, value: str | None, result: str) -> None:
     if value:
         put(proc, "net.bridge.bridge-nf-call-ip6tables", value)
-    found = firewall_checks.bridge(Family.IPV6, ("cni0",))
+    found = firewall_checks.bridge(Family.IPV6, sysctl.bridged(Family.IPV6, ""))
     assert found.result == result
     assert found.fix is None or found.fix.endswith("sysctl -w net.bridge.bridge-nf-call-ip6tables=1")
     assert (found.fix or "").startswith("modprobe br_netfilter") is (value is None)

@@ -9,11 +9,12 @@ import pytest
 from birdctl.cli import service_checks
 from birdctl.cli.checks import warning
 from birdctl.errors import BackendError, Unavailable
+from birdctl.netfilter import sysctl
 from birdctl.netfilter.iptables import Mode
+from birdctl.netfilter.sysctl import Sysctl
 from birdctl.services import leftovers as proxy_leftovers
 from birdctl.services import sysctls
 from birdctl.services.model import Scheduler
-from birdctl.services.sysctls import Sysctl
 from birdctl.settings import Settings
 
 
@@ -54,7 +55,7 @@ def test_the_default_scheduler_must_be_there_and_others_should(missing: set[Sche
 def test_a_setting_that_a_running_agent_could_not_set_is_an_error(
     running: bool, result: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sysctls, "ROOT", tmp_path)
+    monkeypatch.setattr(sysctl, "ROOT", tmp_path)
     table = (
         Sysctl(name="net.one", wanted="1", otherwise="it breaks"),
         Sysctl(name="net.two", wanted="1", otherwise="that breaks"),

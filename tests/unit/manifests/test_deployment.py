@@ -13,9 +13,10 @@ from birdctl import __version__
 from birdctl.cli import parser as parsers
 from birdctl.cli.commands import COMMANDS
 from birdctl.cluster.apiserver import NAMESPACE
+from birdctl.netfilter import sysctl
 from birdctl.policies.compile import KINDS
 from birdctl.reconcile.sources import POLICIES, ROUTING, SERVICES
-from birdctl.services import namespaces, sysctls
+from birdctl.services import namespaces
 from birdctl.services.compile import KINDS as SERVICE_KINDS
 from birdctl.settings import Settings
 from tests.kube import ROOT, manifests
@@ -106,7 +107,7 @@ def test_the_service_proxy_is_a_variant_that_reaches_the_api_server_without_a_se
     (agent,) = daemon["spec"]["template"]["spec"]["containers"]
     assert {item["name"] for item in agent["env"]} == {"KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"}
     mounts = {item["mountPath"] for item in agent["volumeMounts"]}
-    assert str(sysctls._MOUNTED / "net") in mounts
+    assert str(sysctl._MOUNTED / "net") in mounts
     assert any(place.startswith("/run/netns/") for place in namespaces._PLACES)
     assert "/run/netns" in mounts
 

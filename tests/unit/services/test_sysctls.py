@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 
 from birdctl.addresses import Family
+from birdctl.netfilter import sysctl
+from birdctl.netfilter.sysctl import Sysctl
 from birdctl.services import sysctls
 from birdctl.services.model import DirectReturn, Mark, Port, Protocol, Scheduler, ServiceState, VirtualServer
-from birdctl.services.sysctls import Sysctl, needed
+from birdctl.services.sysctls import needed
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """In place of /proc/sys."""
-    monkeypatch.setattr(sysctls, "ROOT", tmp_path)
+    monkeypatch.setattr(sysctl, "ROOT", tmp_path)
     return tmp_path
 
 
@@ -60,7 +62,7 @@ def test_reusing_a_port_goes_by_the_kernel(kernel: tuple[int, int], value: str) 
 def test_applying_sets_what_differs_and_tells_nothing_when_all_is_well(root: Path) -> None:
     put(root, net__a="0", net__b="1")
     table = (Sysctl(name="net.a", wanted="1", otherwise=""), Sysctl(name="net.b", wanted="1", otherwise=""))
-    assert sysctls.apply(table) == ()
+    assert sysctl.apply(table) == ()
     assert (root / "net/a").read_text() == "1"
 
 
@@ -70,9 +72,9 @@ ONE = (Sysctl(name="net.a", wanted="1", otherwise=""),)
 def test_what_was_set_becomes_what_it_was(root: Path) -> None:
     record = root / "run/sysctls.json"
     put(root, net__a="0", net__b="1")
-    sysctls.apply((*ONE, Sysctl(name="net.b", wanted="1", otherwise="")), record)
+    sysctl.apply((*ONE, Sysctl(name="net.b", wanted="1", otherwise="")), record)
     put(root, net__b="7")
-    assert sysctls.restore(record) == ("net.a",)
+    assert sysctl.restore(record) == ("net.a",)
     assert ((root / "net/a").read_text(), (root / "net/b").read_text()) == ("0", "7\n")
     assert not record.exists()
 
@@ -83,24 +85,24 @@ def test_the_first_value_counts_however_often_one_is_set_and_others_values_stay(
 ) -> None:
     record = root / "sysctls.json"
     put(root, net__a="0")
-    sysctls.apply(ONE, record)
+    sysctl.apply(ONE, record)
     put(root, net__a="5")
-    sysctls.apply(ONE, record)
+    sysctl.apply(ONE, record)
     put(root, net__a=now)
-    sysctls.restore(record)
+    sysctl.restore(record)
     assert (root / "net/a").read_text().strip() == then
 
 
 def test_values_that_were_right_leave_no_record(root: Path) -> None:
     put(root, net__a="1")
-    sysctls.apply(ONE, root / "sysctls.json")
+    sysctl.apply(ONE, root / "sysctls.json")
     assert not (root / "sysctls.json").exists()
-    assert sysctls.restore(root / "sysctls.json") == ()
+    assert sysctl.restore(root / "sysctls.json") == ()
 
 
 def test_a_setting_that_the_kernel_lacks_is_told_with_the_module(root: Path) -> None:
     table = (Sysctl(name="net.ipv4.vs.conntrack", wanted="1", otherwise="answers are lost", module="ip_vs"),)
-    (left,) = sysctls.apply(table)
+    (left,) = sysctl.apply(table)
     assert left.found == "net.ipv4.vs.conntrack is absent: answers are lost"
     assert left.fix == "modprobe ip_vs; sysctl -w net.ipv4.vs.conntrack=1"
     assert not list(root.iterdir())
@@ -108,7 +110,7 @@ def test_a_setting_that_the_kernel_lacks_is_told_with_the_module(root: Path) -> 
 
 def test_looking_changes_nothing(root: Path) -> None:
     put(root, net__a="0")
-    (found,) = sysctls.deviations((Sysctl(name="net.a", wanted="1", otherwise="it breaks"),))
+    (found,) = sysctl.deviations((Sysctl(name="net.a", wanted="1", otherwise="it breaks"),))
     assert (found.found, found.fix) == ("net.a is 0: it breaks", "sysctl -w net.a=1")
     assert (root / "net/a").read_text() == "0\n"
 
@@ -126,7 +128,7 @@ def test_the_reverse_path_filter_becomes_loose_where_it_was_strict(
         for each in needed(ipv4=True, ipv6=False, bridged=False, sloppy=False, kernel=(6, 1))
         if each.name.endswith("rp_filter")
     )
-    assert sysctls.apply(table) == ()
+    assert sysctl.apply(table) == ()
     assert (root / "net/ipv4/conf/all/rp_filter").read_text().strip() == then
 
 

@@ -44,7 +44,7 @@ _NEWRULE, _DELRULE, _GETRULE = 32, 33, 34
 _LINK, _ADDRESS = struct.Struct("=BxHiII"), struct.Struct("=BBBBi")
 _ROUTE = _RULE = struct.Struct("=BBBBBBBBI")
 _INT, _UNSIGNED, _LIFETIME = struct.Struct("=i"), struct.Struct("=I"), struct.Struct("=IIII")
-_IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_AF_SPEC = 3, 4, 18, 20, 26
+_IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_AF_SPEC = 3, 4, 10, 18, 20, 26
 _INFO_KIND, _INFO_DATA, _INET_CONF = 1, 2, 1
 _IPTUN_LOCAL, _IPTUN_PROTO = 2, 9
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_F_NODAD, _FOR_EVER = 1, 2, 6, 0x02, 0xFFFFFFFF
@@ -124,6 +124,17 @@ class RouteNetlink(Netlink):
         """The interfaces that are bridges."""
         body = _LINK.pack(0, 0, 0, 0, 0) + nested(_IFLA_LINKINFO, attribute(_INFO_KIND, b"bridge"))
         return frozenset(_LINK.unpack_from(reply)[2] for reply in self.dump(RouteMessage(_GETLINK, body)))
+
+    def bridges_with_ports(self) -> tuple[str, ...]:
+        """Their names, sorted."""
+        names, masters = {}, set()
+        for reply in self.dump(RouteMessage(_GETLINK, _LINK.pack(0, 0, 0, 0, 0))):
+            found = attributes(reply, _LINK.size)
+            if _IFLA_MASTER in found:
+                masters.add(_INT.unpack(found[_IFLA_MASTER])[0])
+            if attributes(found.get(_IFLA_LINKINFO, b"")).get(_INFO_KIND) == b"bridge\0":
+                names[_LINK.unpack_from(reply)[2]] = found[_IFLA_IFNAME].rstrip(b"\0").decode()
+        return tuple(sorted(name for index, name in names.items() if index in masters))
 
     def way_to(self, address: Address) -> int | None:
         """The interface through which packets go there; None when none does."""

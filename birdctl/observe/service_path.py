@@ -119,7 +119,7 @@ def _not_in_sets(found: ServiceObjects, kernel: Kernel) -> Iterator[str]:
         port = Port(address=address, protocol=(each.protocol or "").lower(), port=each.port or 0)
         if each.mark is not None:
             entries.append(("direct", port))
-        elif each.address in found.held:
+        elif each.address in found.held and any(real.weight for real in each.real_servers or ()):
             entries.append(("ports", port))
     for kind, entry in entries:
         name = set_name(kind, family(entry.address if isinstance(entry, Port) else entry))

@@ -59,18 +59,15 @@ class IpvsBackend:
 
     def read(self) -> dict[ServerKey, VirtualServer]:
         """Ours and others'; of others' only the key and the real servers are exact."""
-        behind = self._real_servers()
-        return {each.server.key: _complete(each.server, behind.get(each.server.key, ())) for each in self._servers()}
+        return {found.server.key: _complete(found.server, behind) for found, behind in self._with_real_servers()}
 
     def activity(self) -> dict[ServerKey, Activity]:
         """Of all that `read` has."""
-        behind = self._real_servers()
         return {
-            server.key: Activity(
-                traffic=traffic,
-                real_servers={each.server.endpoint: each.connections for each in behind.get(server.key, ())},
+            found.server.key: Activity(
+                traffic=found.traffic, real_servers={each.server.endpoint: each.connections for each in behind}
             )
-            for server, traffic in self._servers()
+            for found, behind in self._with_real_servers()
         }
 
     def traffic(self) -> dict[ServerKey, Traffic]:
@@ -79,7 +76,7 @@ class IpvsBackend:
 
     def connections(self, keys: Collection[ServerKey]) -> dict[ServerKey, dict[Endpoint, Connections]]:
         """Of these alone, which costs 0.1 ms each."""
-        return {key: dict(self._connections(key)) for key in keys}
+        return {key: {each.server.endpoint: each.connections for each in self._real_servers(key)} for key in keys}
 
     def write(self, changes: IpvsChanges) -> dict[ServerKey, str]:
         """Everything that the kernel takes; the reasons of what it refused. What is gone already is not refused."""
@@ -113,13 +110,22 @@ class IpvsBackend:
             if found and not self._is_excluded(found.server.key):
                 yield found
 
-    def _real_servers(self) -> dict[ServerKey, tuple[FoundReal, ...]]:
+    def _with_real_servers(self) -> Iterator[tuple[Found, Collection[FoundReal]]]:
+        """The listing has not all of them where other namespaces have virtual servers, too: then the kernel, which
+        hands it out in pieces, begins a piece too far down.
+        """
         self._listing.seek(0)
-        return ipvs_proc.real_servers(self._listing.readall().decode("ascii"))
+        listed = ipvs_proc.real_servers(self._listing.readall().decode("ascii"))
+        for found in list(self._servers()):
+            key = found.server.key
+            yield found, listed[key] if key in listed else self._real_servers(key)
 
-    def _connections(self, key: ServerKey) -> Iterator[tuple[Endpoint, Connections]]:
-        for reply in self._dump(ipvs_wire.list_real_servers(self._kind, key)):
-            yield ipvs_wire.found_connections(reply, key.family)
+    def _real_servers(self, key: ServerKey) -> list[FoundReal]:
+        replies = self._dump(ipvs_wire.list_real_servers(self._kind, key))
+        return sorted(
+            (ipvs_wire.found_real(reply, key.family) for reply in replies),
+            key=lambda each: (int(each.server.address), each.server.port),
+        )
 
     def _dump(self, message: Message) -> Iterator[bytes]:
         try:

@@ -16,9 +16,9 @@ import msgspec
 from birdctl.addresses import Address, Family
 from birdctl.netfilter.netlink import Message, attribute, attributes, nested
 from birdctl.services.ipvs_change import ServerChange, Step
+from birdctl.services.ipvs_proc import FoundReal
 from birdctl.services.model import (
     Connections,
-    Endpoint,
     Forwarding,
     Mark,
     Port,
@@ -55,6 +55,7 @@ _FAMILIES = {Family.IPV4: _AF_INET, Family.IPV6: _AF_INET6}
 _PROTOCOLS = {Protocol.TCP: 6, Protocol.UDP: 17, Protocol.SCTP: 132}
 _PROTOCOL_NAMES = {number: name for name, number in _PROTOCOLS.items()}
 _FORWARDINGS = {Forwarding.MASQUERADE: 0, Forwarding.TUNNEL: 2}
+_FORWARDING_NAMES = {number: name for name, number in _FORWARDINGS.items()}
 _SCHEDULERS = {each.value: each for each in Scheduler}
 _NETMASKS = {Family.IPV4: b"\xff\xff\xff\xff", Family.IPV6: struct.pack("=I", 128)}
 """Affinity of every client alone: a mask for IPv4, a length for IPv6."""
@@ -177,11 +178,15 @@ def found_server(reply: bytes) -> Found | None:
     return Found(server, _traffic(attributes(found[_STATS64])))
 
 
-def found_connections(reply: bytes, family: Family) -> tuple[Endpoint, Connections]:
+def found_real(reply: bytes, family: Family) -> FoundReal:
     """What a reply to `list_real_servers` of a virtual server of this family tells."""
     found = attributes(attributes(reply)[_DEST])
-    endpoint = _address(found[_DEST_ADDR], is_v4=family is Family.IPV4), _port(found[_DEST_PORT])
-    return endpoint, Connections(active=_int(found[_ACTIVE]), inactive=_int(found[_INACTIVE]))
+    address = _address(found[_DEST_ADDR], is_v4=family is Family.IPV4)
+    return FoundReal(
+        RealServer(address=address, port=_port(found[_DEST_PORT]), weight=_int(found[_WEIGHT])),
+        _FORWARDING_NAMES.get(_int(found[_FORWARDING]), Forwarding.OTHER),
+        Connections(active=_int(found[_ACTIVE]), inactive=_int(found[_INACTIVE])),
+    )
 
 
 def _named(key: ServerKey) -> bytes:

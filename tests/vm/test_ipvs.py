@@ -175,6 +175,18 @@ def test_refusals_are_told_by_virtual_server_however_many_are_sent(backend: Ipvs
     assert sum(len(each.real_servers) for each in backend.read().values()) == 300 * 30
 
 
+def test_virtual_servers_of_other_namespaces_hide_none(backend: IpvsBackend) -> None:
+    """The kernel's listing has not all then."""
+    wanted = many(300, 30)
+    with Namespace() as other:
+        elsewhere = opened(other)
+        elsewhere.write(changes({}, many(600, 1)))
+        backend.write(changes({}, wanted))
+        assert backend.read() == wanted
+        assert {len(each.real_servers) for each in backend.activity().values()} == {30}
+        elsewhere.close()
+
+
 def test_what_is_gone_already_is_no_refusal_to_delete(node: Namespace, backend: IpvsBackend) -> None:
     known = by_key(server(WEB, A, B), server(DNS, A))
     backend.write(changes({}, known))

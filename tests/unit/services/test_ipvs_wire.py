@@ -129,10 +129,10 @@ def test_traffic_is_read_in_the_order_of_its_fields():
     )
 
 
-def test_connections_of_a_real_server_are_read():
-    endpoint, connections = ipvs_wire.found_connections(nested(2, REAL_SIX), Family.IPV6)
-    assert endpoint == (ip_address("2001:db8::5"), 44)
-    assert connections == Connections(active=3, inactive=2)
+def test_a_real_server_is_read():
+    found = ipvs_wire.found_real(nested(2, REAL_SIX), Family.IPV6)
+    assert found.server.endpoint == (ip_address("2001:db8::5"), 44)
+    assert found.connections == Connections(active=3, inactive=2)
 
 
 def test_the_family_is_found_by_name():

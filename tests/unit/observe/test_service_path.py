@@ -234,6 +234,10 @@ def test_a_kernel_that_has_all_of_it_agrees() -> None:
     ]
 
 
+def test_a_kernel_that_refuses_what_has_no_endpoint_agrees() -> None:
+    assert explained(objects=[service(externalIPs=["198.51.100.7"])]).agrees
+
+
 def without_sets(kernel: Kernel) -> Kernel:
     return replace(kernel, rules=ServiceRules(tables=kernel.rules.tables, sets={}))
 

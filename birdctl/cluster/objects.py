@@ -212,6 +212,7 @@ class ServiceSpec(
         "ip_family_policy": "ipFamilyPolicy",
         "load_balancer_class": "loadBalancerClass",
         "load_balancer_ip": "loadBalancerIP",
+        "load_balancer_source_ranges": "loadBalancerSourceRanges",
         "publish_not_ready_addresses": "publishNotReadyAddresses",
         "session_affinity": "sessionAffinity",
         "session_affinity_config": "sessionAffinityConfig",
@@ -229,6 +230,7 @@ class ServiceSpec(
     ip_families: tuple[str, ...] = ()
     ip_family_policy: str = ""
     load_balancer_class: str = ""
+    load_balancer_source_ranges: tuple[str, ...] = ()
     load_balancer_ip: str = ""
     publish_not_ready_addresses: bool = False
     session_affinity: str = "None"

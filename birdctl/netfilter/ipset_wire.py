@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from socket import AF_INET, AF_INET6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP
 
@@ -27,13 +28,13 @@ _SUBSYSTEM = 6 << 8
 _CREATE, _DESTROY, _SWAP, _LIST, _SAVE, _ADD, _DEL = 2, 3, 6, 7, 8, 9, 10
 _PROTOCOL, _SETNAME, _TYPENAME, _REVISION, _FAMILY, _FLAGS, _DATA, _ADT, _LINENO = 1, 2, 3, 4, 5, 6, 7, 8, 9
 _IP, _CIDR, _PORT, _TIMEOUT, _PROTO, _CADT_FLAGS = 1, 3, 4, 6, 7, 8
-_HASHSIZE, _MAXELEM, _IP2 = 18, 19, 20
+_HASHSIZE, _MAXELEM, _IP2, _CIDR2 = 18, 19, 20, 21
 _NOMATCH, _NAMES_ONLY = 4, 2
 _PROTOCOL_VERSION = attribute(_PROTOCOL, b"\6")
 _NO_LINE = attribute(_LINENO | NLA_F_NET_BYTEORDER, b"\0\0\0\0")
 _LARGEST = 60_000
 """Bytes of entries in a message; an attribute's length has 16 bits."""
-_REVISIONS = {SetType.IP: 0, SetType.NET: 2, SetType.IP_PORT: 1, SetType.IP_PORT_IP: 1}
+_REVISIONS = {SetType.IP: 0, SetType.NET: 2, SetType.IP_PORT: 1, SetType.IP_PORT_IP: 1, SetType.IP_PORT_NET: 1}
 """The oldest ones that have what is used here (nomatch since 2 of hash:net)."""
 _TYPES = {kind.value: kind for kind in SetType}
 _FAMILIES = {Family.IPV4: int(AF_INET), Family.IPV6: int(AF_INET6)}
@@ -184,11 +185,22 @@ def _packed(entry: Entry) -> bytes:
     if isinstance(entry, Net):
         parts = _address(_IP, entry.prefix.network_address) + attribute(_CIDR, bytes([entry.prefix.prefixlen]))
         return nested(_DATA, parts, _big(_CADT_FLAGS, _NOMATCH) if entry.excluded else b"")
-    peer = _address(_IP2, entry.peer) if entry.peer else b""
     port = attribute(_PORT | NLA_F_NET_BYTEORDER, entry.port.to_bytes(2, "big"))
     return nested(
-        _DATA, _address(_IP, entry.address), port, attribute(_PROTO, bytes([_PROTOCOLS[entry.protocol]])), peer
+        _DATA,
+        _address(_IP, entry.address),
+        port,
+        attribute(_PROTO, bytes([_PROTOCOLS[entry.protocol]])),
+        _peer(entry.peer),
     )
+
+
+def _peer(peer: Address | Prefix | None) -> bytes:
+    if peer is None:
+        return b""
+    if isinstance(peer, IPv4Network | IPv6Network):
+        return _address(_IP2, peer.network_address) + attribute(_CIDR2, bytes([peer.prefixlen]))
+    return _address(_IP2, peer)
 
 
 def _address(kind: int, address: Address) -> bytes:
@@ -198,7 +210,11 @@ def _address(kind: int, address: Address) -> bytes:
 def _entries(kind: SetType | None, adt: bytes) -> Iterable[Entry]:
     if kind is SetType.IP:
         return _hosts(adt)
-    read = _net if kind is SetType.NET else _port
+    readers: dict[SetType | None, Callable[[dict[int, bytes]], Entry]] = {
+        SetType.NET: _net,
+        SetType.IP_PORT_NET: _port_and_net,
+    }
+    read = readers.get(kind, _port)
     return (read(attributes(data)) for _, data in each_attribute(adt))
 
 
@@ -213,11 +229,18 @@ def _hosts(adt: bytes) -> Iterator[Entry]:
 
 
 def _net(entry: dict[int, bytes]) -> Net:
-    bits = _value(entry[_IP])
-    length = entry[_CIDR][0] if _CIDR in entry else len(bits) * 8
-    make: Callable[[tuple[bytes, int]], Prefix] = IPv4Network if len(bits) == 4 else IPv6Network  # noqa: PLR2004
     flags = int.from_bytes(entry.get(_CADT_FLAGS, b""), "big")
-    return Net(prefix=make((bits, length)), excluded=bool(flags & _NOMATCH))
+    return Net(prefix=_prefix(entry, _IP, _CIDR), excluded=bool(flags & _NOMATCH))
+
+
+def _prefix(entry: dict[int, bytes], address: int, length: int) -> Prefix:
+    bits = _value(entry[address])
+    make: Callable[[tuple[bytes, int]], Prefix] = IPv4Network if len(bits) == 4 else IPv6Network  # noqa: PLR2004
+    return make((bits, entry[length][0] if length in entry else len(bits) * 8))
+
+
+def _port_and_net(entry: dict[int, bytes]) -> Port:
+    return replace(_port(entry), peer=_prefix(entry, _IP2, _CIDR2))
 
 
 def _port(entry: dict[int, bytes]) -> Port:

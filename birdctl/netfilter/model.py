@@ -55,6 +55,7 @@ class SetType(enum.StrEnum):
     NET = "hash:net"
     IP_PORT = "hash:ip,port"
     IP_PORT_IP = "hash:ip,port,ip"
+    IP_PORT_NET = "hash:ip,port,net"
 
 
 class Effect(enum.StrEnum):
@@ -76,12 +77,15 @@ class Net:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
-    """An entry of a hash:ip,port, or with `peer` of a hash:ip,port,ip. `protocol` is iptables' (tcp, udp, sctp)."""
+    """An entry of a hash:ip,port, or with `peer` of a hash:ip,port,ip or hash:ip,port,net.
+
+    `protocol` is iptables' (tcp, udp, sctp).
+    """
 
     address: Address
     protocol: str
     port: int
-    peer: Address | None = None
+    peer: Address | Prefix | None = None
 
 
 Entry = Address | Net | Port

@@ -245,6 +245,8 @@ def _policy(service: Service, found: Wishes) -> Iterator[str]:
         yield f"traffic distribution {service.spec.traffic_distribution}"
     if found.direct:
         yield "endpoints answer clients directly"
+    if ranges := service.spec.load_balancer_source_ranges:
+        yield f"load balancer addresses are for {', '.join(ranges)} alone"
     if service.spec.publish_not_ready_addresses:
         yield "endpoints that are not ready count"
 

@@ -174,6 +174,13 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
     real_servers: Mapping[Endpoint, Connections] = {}
 
 
+class Source(Value, frozen=True, kw_only=True, gc=False):
+    """Clients that may use a port."""
+
+    port: Port
+    prefix: Prefix
+
+
 class DirectReturn(Value, frozen=True, kw_only=True, gc=False):
     """A VIP whose packets go to the pods by tunnel and come back without this node: its mark, and this node's pods."""
 
@@ -192,18 +199,20 @@ class HealthCheck(Value, frozen=True, kw_only=True, gc=False):
 class ServiceState(msgspec.Struct, frozen=True, kw_only=True):
     """Everything of one node. Collections that did not change since the last compilation are the same objects.
 
-    `addresses` are held on the VIP device; `vip_ports` are what they answer on:
-    those without an endpoint are refused at once. `inside_only` are those ports of
-    external addresses with traffic policy Local that have no endpoint here: they answer the cluster's own pods and
-    nodes, nobody else. `hairpin` are endpoints of this node that may reach themselves through their service. `pods` are
-    the whole cluster's pod CIDRs, `local_pods` this node's. `sources`: the node's own address of a family, from which
-    it talks to VIPs.
+    `addresses` are held on the VIP device; `vip_ports` are what they answer on: those without an endpoint are refused
+    at once. `inside_only` are those ports of external addresses with traffic policy Local that have no endpoint here:
+    they answer the cluster's own pods and nodes, nobody else. `limited` are ports that nobody may use but their
+    `sources_allowed` and this node. `hairpin` are endpoints of this node that may reach themselves through their
+    service. `pods` are the whole cluster's pod CIDRs, `local_pods` this node's. `sources`: the node's own address of a
+    family, from which it talks to VIPs.
     """
 
     virtual_servers: Mapping[ServerKey, VirtualServer]
     addresses: frozenset[Address] = frozenset()
     vip_ports: frozenset[Port] = frozenset()
     inside_only: frozenset[Port] = frozenset()
+    limited: frozenset[Port] = frozenset()
+    sources_allowed: frozenset[Source] = frozenset()
     hairpin: frozenset[Port] = frozenset()
     direct_returns: tuple[DirectReturn, ...] = ()
     health_checks: Mapping[int, HealthCheck] = {}

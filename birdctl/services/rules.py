@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from birdctl.addresses import Address, Family, Prefix, family, host_prefix
 from birdctl.netfilter import model as netfilter
 from birdctl.netfilter.model import Chain, Entry, IpSet, Net, Owner, Rule, SetMatch, SetType, Table, TableName
-from birdctl.services.model import DirectReturn, Mark, Port, ServiceState
+from birdctl.services.model import DirectReturn, Mark, Port, ServiceState, Source
 from birdctl.services.options import ServiceOptions
 
 ICMP_TYPES = {Family.IPV4: (3, 8, 11, 12), Family.IPV6: (1, 2, 3, 4, 128, 135, 136)}
@@ -48,6 +48,8 @@ class RuleCompiler:
         self._vips = _Contents("vips", SetType.IP, "addresses of services", _address)
         self._ports = _Contents("ports", SetType.IP_PORT, "what they answer on", _port)
         self._inside = _Contents("inside", SetType.IP_PORT, "what only the cluster's own may use", _port)
+        self._limited = _Contents("limited", SetType.IP_PORT, "what only some clients may use", _port)
+        self._sources = _Contents("sources", SetType.IP_PORT_NET, "and who may", _source)
         self._hairpin = _Contents("hairpin", SetType.IP_PORT_IP, "endpoints that may reach themselves", _to_itself)
         self._pods = _Contents("pods", SetType.NET, "the cluster's pods", _net)
         self._own = _Contents("own", SetType.NET, "this node's pods", _net)
@@ -74,6 +76,8 @@ class RuleCompiler:
         yield self._vips.follow(state.addresses - state.node_addresses)
         yield self._ports.follow(state.vip_ports)
         yield self._inside.follow(state.inside_only)
+        yield self._limited.follow(state.limited)
+        yield self._sources.follow(state.sources_allowed)
         yield self._hairpin.follow(state.hairpin)
         yield self._pods.follow(state.pods)
         yield self._own.follow(state.local_pods)
@@ -96,6 +100,9 @@ class RuleCompiler:
         """What is new and comes to this node; what it asks itself for never gets here."""
         inside, pods = _match(of, "inside", "dst,dst"), _match(of, "pods", "src", negated=True)
         yield Rule(target="DROP", sets=(inside, pods))
+        yield Rule(
+            target="DROP", sets=(_match(of, "limited", "dst,dst"), _match(of, "sources", "dst,dst,src", negated=True))
+        )
         if not self._options.ipvs_permit_all:
             return
         yield Rule(target="RETURN", sets=(_match(of, "vips", "dst", negated=True),))
@@ -168,7 +175,7 @@ def _match(of: Family, kind: str, directions: str, *, negated: bool = False) -> 
     return SetMatch(name=set_name(kind, of), directions=directions, negated=negated)
 
 
-T = TypeVar("T", bound=Address | Prefix | Port)
+T = TypeVar("T", bound=Address | Prefix | Port | Source)
 
 
 class _Contents(Generic[T]):
@@ -194,9 +201,19 @@ class _Contents(Generic[T]):
     def _by_family(self, members: Collection[T]) -> dict[Family, list[Entry]]:
         found: dict[Family, list[Entry]] = {}
         for each in members:
-            of = family(each.address if isinstance(each, Port) else each)
+            of = _family(each)
             found.setdefault(of, []).append(self._entry(each))
         return found
+
+
+def _family(member: Address | Prefix | Port | Source) -> Family:
+    match member:
+        case Port():
+            return family(member.address)
+        case Source():
+            return family(member.prefix)
+        case _:
+            return family(member)
 
 
 def _address(address: Address) -> Entry:
@@ -209,6 +226,11 @@ def _net(prefix: Prefix) -> Entry:
 
 def _port(port: Port) -> Entry:
     return netfilter.Port(address=port.address, protocol=port.protocol.lower(), port=port.port)
+
+
+def _source(source: Source) -> Entry:
+    port = source.port
+    return netfilter.Port(address=port.address, protocol=port.protocol.lower(), port=port.port, peer=source.prefix)
 
 
 def _to_itself(port: Port) -> Entry:

@@ -48,6 +48,8 @@ class ServiceBook:
             addresses=self._placed.addresses.frozen(),
             vip_ports=self._placed.vip_ports.frozen(),
             inside_only=self._placed.inside_only.frozen(),
+            limited=self._placed.limited.frozen(),
+            sources_allowed=self._placed.sources.frozen(),
             hairpin=self._hairpin.frozen(),
             direct_returns=self._placed.direct_returns,
             health_checks=self._health,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from birdctl.addresses import Address
+from birdctl.addresses import Address, Prefix
 from birdctl.errors import InputError
 from birdctl.services.model import HealthCheck, Owner, Port, Value, VirtualServer
 
@@ -17,13 +17,14 @@ class Served(Value, frozen=True, kw_only=True, gc=False):
     """One address and port of a service.
 
     `server` has the port as its key, also where a firewall mark will stand for it. `held`: the address is to be on the
-    VIP device. `inside_only`: it answers the cluster's own alone. `direct` are this node's pods that answer clients
-    themselves, None without direct server return.
+    VIP device. `inside_only`: it answers the cluster's own alone. `sources` are the only clients that may use it, None:
+    everybody. `direct` are this node's pods that answer clients themselves, None without direct server return.
     """
 
     server: VirtualServer
     held: bool = False
     inside_only: bool = False
+    sources: frozenset[Prefix] | None = None
     direct: frozenset[Address] | None = None
 
     @property

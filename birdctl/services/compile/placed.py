@@ -11,7 +11,7 @@ from birdctl.services.compile.claims import Change
 from birdctl.services.compile.marks import marks
 from birdctl.services.compile.members import Members
 from birdctl.services.compile.part import Served
-from birdctl.services.model import DirectReturn, Mark, Port, ServerKey, VirtualServer
+from birdctl.services.model import DirectReturn, Mark, Port, ServerKey, Source, VirtualServer
 
 
 class Placed:
@@ -22,6 +22,8 @@ class Placed:
         self.addresses: Members[Address] = Members()
         self.vip_ports: Members[Port] = Members()
         self.inside_only: Members[Port] = Members()
+        self.limited: Members[Port] = Members()
+        self.sources: Members[Source] = Members()
         self.direct_returns: tuple[DirectReturn, ...] = ()
         self._direct: dict[Port, Served] = {}
 
@@ -45,6 +47,10 @@ class Placed:
                 self.vip_ports.add(port, by)
             if served and served.inside_only:
                 self.inside_only.add(port, by)
+            if served and served.sources is not None:
+                self.limited.add(port, by)
+                for prefix in served.sources:
+                    self.sources.add(Source(port=port, prefix=prefix), by)
 
     def _update_direct(self, port: Port, after: Served | None) -> bool:
         """Whether the ports of direct server return are others now."""

@@ -15,6 +15,7 @@ from birdctl.services.compile.direct import goes_directly
 from birdctl.services.compile.fronts import Front, Fronts
 from birdctl.services.compile.part import MISSING, Omission, Served, ServicePart
 from birdctl.services.compile.ports import NamedPort, checked_port, named_ports
+from birdctl.services.compile.sources import allowed_sources
 from birdctl.services.compile.surroundings import Context
 from birdctl.services.compile.wishes import wishes
 from birdctl.services.model import Forwarding, HealthCheck, Owner, Port, RealServer, VirtualServer
@@ -68,6 +69,7 @@ class _Compilation:
         self._faults = Faults(service.ref)
         self._problems: list[InputError] = []  # of slices
         self._wishes = wishes(service, context.options, self._faults)
+        self._sources = allowed_sources(service, self._faults)
         self._omitted: list[Omission] = []
         self._served: dict[Port, Served] = {}
         self._hairpin: set[Port] = set()
@@ -156,6 +158,7 @@ class _Compilation:
             server=server,
             held=front.held and not direct,
             inside_only=front.external and found.inside_only,
+            sources=self._sources.get(front.family) if front.kind == "LoadBalancerIP" else None,
             direct=pods if direct else None,
         )
 

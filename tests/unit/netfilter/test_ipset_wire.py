@@ -31,7 +31,10 @@ def entries(kind, family):
                 st.integers(1, family.bits),
                 st.booleans(),
             )
-    peers = addresses if kind is SetType.IP_PORT_IP else st.none()
+    networks = st.builds(
+        lambda address, length: network((int(address), length), strict=False), addresses, st.integers(1, family.bits)
+    )
+    peers = {SetType.IP_PORT_IP: addresses, SetType.IP_PORT_NET: networks}.get(kind, st.none())
     return st.builds(Port, address=addresses, protocol=PROTOCOLS, port=st.integers(0, 65535), peer=peers)
 
 

@@ -75,6 +75,10 @@ def lines(rules, family, name):
 def test_an_address_answers_on_its_ports_and_sensible_icmp_alone():
     assert lines(compiled(), Family.IPV4, "filter") == [
         "-A BIRDSVC-INPUT -m set --match-set birdsvc-inside4 dst,dst -m set ! --match-set birdsvc-pods4 src -j DROP",
+        (
+            "-A BIRDSVC-INPUT -m set --match-set birdsvc-limited4 dst,dst"
+            " -m set ! --match-set birdsvc-sources4 dst,dst,src -j DROP"
+        ),
         "-A BIRDSVC-INPUT -m set ! --match-set birdsvc-vips4 dst -j RETURN",
         "-A BIRDSVC-INPUT -p icmp -m icmp --icmp-type 3 -j ACCEPT",
         "-A BIRDSVC-INPUT -p icmp -m icmp --icmp-type 8 -j ACCEPT",
@@ -92,9 +96,13 @@ def test_in_ipv6_packets_that_are_too_big_and_neighbours_are_answered_too():
     assert types == ["1", "2", "3", "4", "128", "135", "136"]
 
 
-def test_without_permit_all_only_the_traffic_policy_is_left():
+def test_without_permit_all_only_what_services_forbid_is_left():
     assert lines(compiled(ipvs_permit_all=False), Family.IPV4, "filter") == [
         "-A BIRDSVC-INPUT -m set --match-set birdsvc-inside4 dst,dst -m set ! --match-set birdsvc-pods4 src -j DROP",
+        (
+            "-A BIRDSVC-INPUT -m set --match-set birdsvc-limited4 dst,dst"
+            " -m set ! --match-set birdsvc-sources4 dst,dst,src -j DROP"
+        ),
         "-I INPUT 1 -m conntrack ! --ctstate RELATED,ESTABLISHED -j BIRDSVC-INPUT",
     ]
 

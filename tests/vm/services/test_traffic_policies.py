@@ -78,6 +78,20 @@ def test_internal_local_answers_with_the_nodes_own_endpoints_and_refuses_at_once
 
 
 @pytest.mark.parametrize("of", Family)
+def test_load_balancer_addresses_answer_the_sources_that_the_service_names(cluster: Cluster, of: Family) -> None:
+    """And the node itself. Other addresses answer everybody."""
+    outside, pod = cluster.client, cluster.pods["n1-c"]
+    allowed = cluster.serve(["n1-a"], loadBalancerSourceRanges=["198.18.1.0/24", "2001:db8:1::/64"])
+    assert outside.ask(allowed.load_balancer_ip(of), 80).name == "n1-a"
+    dropped(pod, allowed.load_balancer_ip(of))
+    forbidden = cluster.serve(["n1-a"], loadBalancerSourceRanges=["10.244.0.0/16", "fd00:244::/32"])
+    dropped(outside, forbidden.load_balancer_ip(of))
+    for place in (pod, cluster.nodes["n1"]):
+        assert place.ask(forbidden.load_balancer_ip(of), 80).name == "n1-a"
+    assert outside.ask(forbidden.external_ip(of), 80).name == "n1-a"
+
+
+@pytest.mark.parametrize("of", Family)
 def test_the_last_endpoint_of_a_node_serves_to_its_end(cluster: Cluster, of: Family) -> None:
     """And so does a service's last one."""
     served = cluster.serve(["n1-a", "n2-a"], externalTrafficPolicy="Local", conditions={"n1-a": ENDING})

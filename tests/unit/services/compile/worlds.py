@@ -43,6 +43,7 @@ services = st.builds(
     node_ports=some([30080, 30081, 99], 1),
     annotations=st.fixed_dictionaries({}, optional={key: st.sampled_from(values) for key, values in WORDS.items()}),
     labels=st.sampled_from(LABELS),
+    loadBalancerSourceRanges=some(["10.0.0.0/8", "2001:db8::/32", "x"]),
     internalTrafficPolicy=policies,
     externalTrafficPolicy=policies,
     healthCheckNodePort=st.sampled_from([0, 0, 32000, 32001]),

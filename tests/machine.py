@@ -61,6 +61,7 @@ class Machine:
         devices: Sequence[str] = (),
         number: int = 0,
     ) -> None:
+        self._command = list(command)
         self._temporary = tempfile.TemporaryDirectory(prefix="birdctl-machine-")
         self.folder = Path(self._temporary.name)
         inside = {"GLIBC_TUNABLES": _WITHOUT_AVX512, "TMPDIR": "/run/tmp", "MACHINE": str(self.folder)}
@@ -95,6 +96,11 @@ class Machine:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
+    @property
+    def pid(self) -> int:
+        """Of the process above all of the machine's."""
+        return self._process.pid
+
     def status(self) -> int | None:
         """Of the command, as a shell has it; None while it runs. Raises RuntimeError when the machine is gone."""
         gone = self._process.poll() is not None
@@ -104,6 +110,16 @@ class Machine:
             if gone:
                 raise RuntimeError(f"the machine ended before its command:\n{self.tail()}") from None
             return None
+
+    def result(self, timeout: float) -> subprocess.CompletedProcess[str]:
+        """The command's, when it has ended. Raises TimeoutExpired, or RuntimeError when the machine dies."""
+        deadline = time.monotonic() + timeout
+        while (status := self.status()) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(self._command, timeout, self.tail())
+            time.sleep(0.02)
+        output, errors = ((self.folder / name).read_text(errors="replace") for name in ("stdout", "stderr"))
+        return subprocess.CompletedProcess(self._command, status, output, errors)
 
     def tail(self) -> str:
         """The last lines that it printed: its console's, and its command's as far as they are written."""
@@ -129,14 +145,8 @@ def run(
     devices: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """The command's result in a machine of its own. Raises TimeoutExpired, or RuntimeError when the machine dies."""
-    deadline = time.monotonic() + timeout
     with Machine(command, memory=memory, environment=environment, devices=devices) as machine:
-        while (status := machine.status()) is None:
-            if time.monotonic() > deadline:
-                raise subprocess.TimeoutExpired(list(command), timeout, machine.tail())
-            time.sleep(0.02)
-        output, errors = ((machine.folder / name).read_text(errors="replace") for name in ("stdout", "stderr"))
-        return subprocess.CompletedProcess(list(command), status, output, errors)
+        return machine.result(timeout)
 
 
 def _on_one_processor(number: int) -> tuple[str, ...]:

@@ -34,6 +34,13 @@ def cpu_seconds_with_children(process: int) -> float:
     return sum(_times(process)) / os.sysconf("SC_CLK_TCK")
 
 
+def cpu_seconds_of_tree(process: int) -> float:
+    """The same of the process and everything below it."""
+    tasks = Path(f"/proc/{process}/task").iterdir()
+    children = (child for task in tasks for child in (task / "children").read_text().split())
+    return cpu_seconds_with_children(process) + sum(cpu_seconds_of_tree(int(child)) for child in children)
+
+
 def user_seconds(process: int) -> float:
     """CPU time of all threads outside of the kernel, in hundredths."""
     return _times(process)[0] / os.sysconf("SC_CLK_TCK")

@@ -7,6 +7,7 @@ compares each new one with all of them. `tests.bench.guest` makes the machine an
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -29,7 +30,7 @@ from birdctl.services.model import Port, Protocol
 from tests.bench.network import Network, address, inside
 from tests.bench.node import BIRDCTL
 from tests.bench.objects import NAMESPACE, node_name
-from tests.bench.proc import cpu_seconds_with_children, memory
+from tests.bench.proc import memory
 from tests.bench.report import Samples
 from tests.bench.service_objects import PORT, TARGET_PORT, Size, changed, cluster_ip, new_endpoint, slice_name
 from tests.bench.serving import CLUSTER_IP, NODE_PORT, Serving, copy_services
@@ -43,8 +44,7 @@ _STARTS = 5
 _CHANGES, _PAUSE = 200, 0.05
 _LOST_SECONDS = 10.0
 _RESYNC_PERIOD, _RESYNCS = 2.0, 8
-_CHURN, _CHURN_RATE = 1_000, 50.0
-_SETTLE_SECONDS = 3.0
+CHURN, CHURN_RATE, SETTLE_SECONDS, READY = 1_000, 50.0, 3.0, "ready"
 _ROUNDS, _REQUESTS = 50, 100
 _PAGE = 4096
 _CLIENT, _CLIENT_INDEX = "client", 100
@@ -109,63 +109,65 @@ class Agent:
         return bool(self.status().get("converged"))
 
 
-class Endpoints:
-    """The services that the kernel lists first, and changes of their endpoints."""
+class Changes:
+    """Changes of endpoints, each to an address that none had before."""
 
     def __init__(self, client: ApiClient, size: Size) -> None:
         self._client = client
         self._size = size
-        self._listing = os.open("/proc/thread-self/net/ip_vs", os.O_RDONLY)
-        page = self._page()
-        numbers = {f"{int(cluster_ip(number)):08X}:{PORT:04X}": number for number in range(size.services)}
-        self._first = [numbers[word] for word in page.split() if word in numbers][:4]
-        self._changes = 0
-        assert self._first, page
+        self._count = 0
 
-    def change(self) -> IPv4Address:
-        """Asks the API server for one more change; the endpoint's new address."""
-        self._changes += 1
-        self._patch(self._first[self._changes % len(self._first)])
-        return new_endpoint(self._changes)
+    def change(self, number: int) -> IPv4Address:
+        """Asks the API server for one in the service of this number; the new address."""
+        self._count += 1
+        path = path_of(EndpointSlice, slice_name(number), namespace=NAMESPACE)
+        self._client.request("PATCH", path, changed(number, self._size, self._count), MERGE_PATCH)
+        return new_endpoint(self._count)
 
     def change_any(self) -> None:
-        """The same with the next service of all."""
-        self._changes += 1
-        self._patch(self._changes * 37 % self._size.services)
+        """One in the next service of all."""
+        self.change((self._count + 1) * 37 % self._size.services)
 
-    def seconds_to_change(self) -> float | None:
-        """From before the request to the kernel listing the new endpoint; None: never."""
-        begun = time.monotonic()
-        text = f"{int(self.change()):08X}:{TARGET_PORT:04X}"
-        while text not in self._page():
+
+class Listing:
+    """/proc/net/ip_vs of the node that this thread is on."""
+
+    def __init__(self) -> None:
+        self._file = os.open("/proc/thread-self/net/ip_vs", os.O_RDONLY)
+
+    def first(self, size: Size) -> list[int]:
+        """Four services that are at its beginning, which costs little to read."""
+        numbers = {f"{int(cluster_ip(number)):08X}:{PORT:04X}": number for number in range(size.services)}
+        return [numbers[word] for word in self._begin().split() if word in numbers][:4]
+
+    def seconds_until(self, endpoint: IPv4Address, begun: float) -> float | None:
+        """Until it is listed for one of those; None: it never is."""
+        while not _names(self._begin(), endpoint):
             if time.monotonic() - begun > _LOST_SECONDS:
                 return None
             time.sleep(0.0005)
         return time.monotonic() - begun
 
-    def _patch(self, number: int) -> None:
-        change = changed(number, self._size, self._changes)
-        path = path_of(EndpointSlice, slice_name(number), namespace=NAMESPACE)
-        self._client.request("PATCH", path, change, MERGE_PATCH)
+    def _begin(self) -> str:
+        return os.pread(self._file, _PAGE, 0).decode()
 
-    def _page(self) -> str:
-        """What the kernel lists first."""
-        return os.pread(self._listing, _PAGE, 0).decode()
+
+def _names(listing: str, endpoint: IPv4Address) -> bool:
+    return f"{int(endpoint):08X}:{TARGET_PORT:04X}" in listing
 
 
 class Bench:
     def __init__(self, network: Network, place: Place) -> None:
         self._network = network
-        self._place = place
+        self.place = place
         self.size = place.size
-        self._administrator = ApiClient.connect(place.administrator)
 
     @contextlib.contextmanager
     def agent(self, *flags: str) -> Iterator[Agent]:
         """One that has converged, on a new node; this thread is on that meanwhile."""
         self._network.add(_NODE, [1])
         with inside(_NODE):
-            agent = Agent(self._network, self._place, *flags)
+            agent = Agent(self._network, self.place, *flags)
             yield agent
             agent.kill()
         self._network.remove(_NODE)
@@ -179,13 +181,10 @@ class Bench:
                 for index in (1, 2)
             )
             self._network.add(_CLIENT, [_CLIENT_INDEX])
-            agent = Agent(self._network, self._place)
+            agent = Agent(self._network, self.place)
             copy_services(ours, theirs, (address(1), address(2)))
             yield {"birdctl": (ours, address(1)), "ipvsadm": (theirs, address(2))}
             agent.kill()
-
-    def endpoints(self) -> Endpoints:
-        return Endpoints(self._administrator, self.size)
 
 
 def _sync(bench: Bench) -> Samples:
@@ -199,29 +198,27 @@ def _sync(bench: Bench) -> Samples:
 
 
 def _endpoint(bench: Bench) -> Samples:
+    changes = Changes(ApiClient.connect(bench.place.administrator), bench.size)
     with bench.agent():
-        endpoints = bench.endpoints()
+        listing = Listing()
+        services = itertools.cycle(listing.first(bench.size))
         seconds = []
-        for _ in range(_CHANGES):
-            seconds.append(endpoints.seconds_to_change())
+        for service in itertools.islice(services, _CHANGES):
+            begun = time.monotonic()
+            seconds.append(listing.seconds_until(changes.change(service), begun))
             time.sleep(_PAUSE)
     return {"seconds": [each for each in seconds if each is not None], "lost": [seconds.count(None)]}
 
 
 def _churn(bench: Bench) -> Samples:
+    """The agent's memory before and after changes that are made elsewhere."""
     with bench.agent() as agent:
-        time.sleep(_SETTLE_SECONDS)
+        with (bench.place.folder / READY).open("w") as ready:
+            os.fsync(ready.fileno())
         started = memory(agent.pid).resident
-        endpoints = bench.endpoints()
-        used, begun = cpu_seconds_with_children(agent.pid), time.monotonic()
-        for number in range(1, _CHURN + 1):
-            endpoints.change_any()
-            time.sleep(max(0.0, begun + number / _CHURN_RATE - time.monotonic()))
-        took = time.monotonic() - begun
-        time.sleep(_SETTLE_SECONDS)
-        used = cpu_seconds_with_children(agent.pid) - used
-        memories = [started, memory(agent.pid).resident]
-    return {"cpu seconds": [used], "seconds": [took], "resident": memories}
+        time.sleep(CHURN / CHURN_RATE + 3 * SETTLE_SECONDS)
+        assert _names(Path("/proc/thread-self/net/ip_vs").read_text(), new_endpoint(CHURN))
+        return {"resident": [started, memory(agent.pid).resident]}
 
 
 def _resync(bench: Bench) -> Samples:
@@ -265,14 +262,10 @@ MEASUREMENTS: Mapping[str, Callable[[Bench], Samples]] = {
 }
 
 
-def measure_here(network: Network, place: Place) -> Samples:
-    """On nodes of this network."""
-    return MEASUREMENTS[place.measurement](Bench(network, place))
-
-
 def main() -> None:
+    place = Place.of(*sys.argv[1:])
     with Network(UPLINK) as network:
-        print(json.dumps(measure_here(network, Place.of(*sys.argv[1:]))))
+        print(json.dumps(MEASUREMENTS[place.measurement](Bench(network, place))))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench.guest import measure
+from tests.bench.guest import churn, measure
 from tests.bench.report import Measured, Row, Samples, duration, percentile, spread
 from tests.bench.service_objects import Size
 from tests.bench.serving import documents
@@ -53,7 +53,7 @@ def _scale(scratch: Path) -> Measured:
 
 
 def _churn(scratch: Path) -> Measured:
-    samples = measure(scratch, "churn", _SIZE)
+    samples = churn(scratch, _SIZE)
     share = samples["cpu seconds"][0] / samples["seconds"][0] * 100
     shown = f"{share:.1f} % ({samples['cpu seconds'][0]:.2f} s in {samples['seconds'][0]:.1f} s)"
     return Measured(value=share, shown=shown, samples=samples)
@@ -65,7 +65,7 @@ def _resync(scratch: Path) -> Measured:
 
 
 def _memory(scratch: Path) -> Measured:
-    samples = measure(scratch, "churn", _SIZE)
+    samples = churn(scratch, _SIZE)
     started, used = samples["resident"]
     return Measured(
         value=max(started, used), shown=f"{started:.0f} MB, {used:.0f} MB after 1,000 changes", samples=samples

@@ -161,7 +161,13 @@ class Loop(ABC, Generic[P]):
             self._pass()
         self._answer()
         self._note(heartbeat=time.monotonic())
-        self._after_turn()
+        if not self._lingers:
+            self._after_turn()
+
+    @property
+    def _lingers(self) -> bool:
+        """A pass follows at once, and everybody is told of that alone: waking others costs as much as taking in."""
+        return self._can_pass and self._due <= time.monotonic() + LINGER_SECONDS
 
     def _note(self, **changes: Any) -> None:
         self.state = replace(self.state, **changes)

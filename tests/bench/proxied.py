@@ -45,7 +45,7 @@ _CHANGES, _PAUSE = 200, 0.05
 _LOST_SECONDS = 10.0
 _RESYNC_PERIOD, _RESYNCS = 2.0, 8
 CHURN, CHURN_RATE, SETTLE_SECONDS, READY = 1_000, 50.0, 3.0, "ready"
-_ROUNDS, _REQUESTS = 50, 100
+_REQUESTS, _REQUEST_SECONDS = 40, 60.0
 _PAGE = 4096
 _CLIENT, _CLIENT_INDEX = "client", 100
 
@@ -236,7 +236,8 @@ def _requests(bench: Bench) -> Samples:
     seconds: defaultdict[str, list[float]] = defaultdict(list)
     with bench.serving() as nodes:
         ways = [(name, kind) for name in nodes for kind in ("ClusterIP", "NodePort")]
-        for _round in range(_ROUNDS + 1):
+        until = time.monotonic() + _REQUEST_SECONDS
+        while time.monotonic() < until:
             for name, kind in random.sample(ways, len(ways)):
                 node, address = nodes[name]
                 asked = (str(CLUSTER_IP), PORT) if kind == "ClusterIP" else (address, NODE_PORT)

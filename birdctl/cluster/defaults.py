@@ -1,7 +1,7 @@
 """What an API server fills in before it stores an object, for objects that come from elsewhere.
 
 Only fields that birdctl reads; constants are the defaults of the structs themselves. What an API server *allocates*
-(a ClusterIP, a NodePort) is not invented here.
+(a ClusterIP with its family, a NodePort) is not invented here.
 """
 
 from __future__ import annotations

@@ -97,6 +97,16 @@ def test_connections_are_spread_over_all_pods_whichever_node_they_come_through(l
     assert set(found["answered"]) == set(NODES)
 
 
+def test_every_node_shows_the_same_virtual_servers(lab: Lab) -> None:
+    shown = {(each["node"], each["name"]): each for each in lab.show("services") if each["kind"] == "LoadBalancerIP"}
+    assert shown.keys() == {(node, name) for node in NODES for name in ("flows", "web")}
+    for node in NODES:
+        found = shown[node, "flows"]
+        assert (found["forwarding"], found["scheduler"], found["address"]) == ("tunnel", "mh", FLOWS)
+        assert {each["address"] for each in found["realServers"]} == {f"10.244.{number}.2" for number in (1, 2, 3)}
+        assert set(found["advertisedTo"]) == set(TORS)
+
+
 def test_connections_outlive_the_node_they_came_through(lab: Lab) -> None:
     """Only those whose pod was on the lost node break."""
 

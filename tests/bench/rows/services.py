@@ -81,7 +81,7 @@ def _requests(scratch: Path) -> Measured:
         for kind in ("ClusterIP", "NodePort")
     }
     shown = ", ".join(f"{kind} {ratio:.3f}" for kind, ratio in ratios.items())
-    return Measured(value=-min(ratios.values()), shown=shown, samples=samples)
+    return Measured(value=1 / min(ratios.values()), shown=shown, samples=samples)
 
 
 SYNC = Row(
@@ -136,7 +136,7 @@ REQUESTS = Row(
     name="services-requests",
     what="requests a second through ClusterIP and NodePort, against services that ipvsadm made",
     peer="-",
-    goal=-0.98,
+    goal=1 / 0.98,
     goal_shown=">= 0.98",
     measure=_requests,
 )

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from birdctl.errors import InputError, UnsafePlan
+from birdctl.reconcile.names import some
 from birdctl.routing.impact import Effect, Impact, OriginatedPrefix, SessionImpact
 
 _NAMED = 8
@@ -125,7 +126,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             groups.setdefault((each.effect, each.causes), []).append(self._name(each))
         for (effect, causes), names in groups.items():
             because = f" ({'; '.join(causes)})" if causes else ""
-            yield f"{effect}: {_some(names, _NAMED)}{because}"
+            yield f"{effect}: {some(names, _NAMED)}{because}"
         yield f"unaffected: {self.impact.summary.get(Effect.NOTHING, 0)} of {len(self.impact.sessions)} sessions"
         for word, prefixes in (
             ("announced", self.impact.added),
@@ -133,7 +134,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             ("announced otherwise", self.impact.moved),
         ):
             if prefixes:
-                yield f"{word}: {_some([str(each.prefix) for each in prefixes], _NAMED if short else _LISTED)}"
+                yield f"{word}: {some([str(each.prefix) for each in prefixes], _NAMED if short else _LISTED)}"
 
 
 def together(plans: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -148,9 +149,3 @@ def together(plans: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 def _prefixes(prefixes: Iterable[OriginatedPrefix]) -> list[dict[str, str]]:
     return [{"prefix": str(each.prefix), "protocol": each.protocol} for each in prefixes]
-
-
-def _some(names: Sequence[str], limit: int) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -11,21 +11,10 @@ from birdctl.errors import InputError
 from birdctl.netfilter import iptables_text
 from birdctl.netfilter.model import IpSet, Owner, Rule, Table
 from birdctl.policies.model import PolicyState
+from birdctl.reconcile.names import Names, some
 
 _NAMED = 20
 """How many policies of a kind the text names; the document names all."""
-
-
-class Names(msgspec.Struct, frozen=True, kw_only=True):
-    """Sorted."""
-
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-
-    @property
-    def count(self) -> int:
-        return len(self.added) + len(self.removed) + len(self.changed)
 
 
 class PolicyPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +70,7 @@ class PolicyPlan(msgspec.Struct, frozen=True, kw_only=True):
             ("changed", self.policies.changed),
         ):
             if names:
-                yield f"{word}: {_some(names)}"
+                yield f"{word}: {some(names, _NAMED)}"
         for what, each in (("chains", self.chains), ("sets", self.sets)):
             if each.count:
                 yield f"{what}: {len(each.added)} new, {len(each.changed)} changed, {len(each.removed)} removed"
@@ -160,8 +149,3 @@ def _hooks(actual: PolicyState, desired: PolicyState) -> Iterator[str]:
         for hook, rule in table.hooks:
             if (hook, _read_back(rule)) not in there:
                 yield f"{family} {hook}"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

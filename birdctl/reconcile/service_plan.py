@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from birdctl.addresses import Address, sort_key
 from birdctl.errors import InputError, UnsafePlan
+from birdctl.reconcile.names import Names, some
 from birdctl.services.model import ServerKey, ServiceState, VirtualServer
 
 _NAMED = 20
 """How many of a kind the text names; the document names all."""
-
-
-class Names(msgspec.Struct, frozen=True, kw_only=True):
-    """Sorted."""
-
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-
-    @property
-    def count(self) -> int:
-        return len(self.added) + len(self.removed) + len(self.changed)
 
 
 class ServicePlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +71,7 @@ class ServicePlan(msgspec.Struct, frozen=True, kw_only=True):
         for what, names in (("virtual servers", self.virtual_servers), ("addresses", self.addresses)):
             for word in ("added", "changed", "removed"):
                 if found := getattr(names, word):
-                    yield f"{what} {word}: {len(found)} ({_some(found)})"
+                    yield f"{what} {word}: {len(found)} ({some(found, _NAMED)})"
         if any(self.real_servers):
             added, removed = self.real_servers
             yield f"real servers: {added} added, {removed} removed"
@@ -141,8 +130,3 @@ def _named(keys: Iterable[ServerKey]) -> tuple[str, ...]:
 
 def _sorted(addresses: frozenset[Address]) -> tuple[str, ...]:
     return tuple(map(str, sorted(addresses, key=sort_key)))
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

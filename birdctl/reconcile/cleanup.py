@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from birdctl.errors import BackendError, BirdctlError, Unavailable
 from birdctl.reconcile import control
@@ -55,15 +56,25 @@ def _agent_runs(runtime_dir: Path) -> bool:
 def _services(settings: Settings) -> str:
     from birdctl.services.apply import ServiceBackend  # noqa: PLC0415 - not every node can have services
 
+    return _removed(lambda: ServiceBackend(settings.services()), "virtual server, address or rule")
+
+
+class _Backend(Protocol):
+    def remove(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def _removed(open_backend: Callable[[], _Backend], what: str) -> str:
     try:
-        backend = ServiceBackend(settings.services())
+        backend = open_backend()
     except Unavailable as reason:
         return f"none can be here ({reason})"
     try:
         backend.remove()
     finally:
         backend.close()
-    return "no virtual server, address or rule of birdctl is left"
+    return f"no {what} of birdctl is left"
 
 
 def _kube_proxy(settings: Settings) -> str:
@@ -84,15 +95,7 @@ def _kernel_settings(settings: Settings) -> str:
 def _policies(_: Settings) -> str:
     from birdctl.policies.apply import PolicyBackend  # noqa: PLC0415 - not every node can have policies
 
-    try:
-        backend = PolicyBackend()
-    except Unavailable as reason:
-        return f"none can be here ({reason})"
-    try:
-        backend.remove()
-    finally:
-        backend.close()
-    return "no chain or set of birdctl is left"
+    return _removed(PolicyBackend, "chain or set")
 
 
 def _routing(settings: Settings) -> str:

@@ -227,6 +227,7 @@ def routed(scene: Scene) -> Scene:
     flags = ("--advertise-cluster-ip", "--announce-hold-down=3s", "--ready-sessions=0")
     scene.agent.start_agent(*flags)
     eventually(lambda: announced(scene), 20)
+    converged(scene.agent)  # the next agent undoes what was not confirmed
     next_hops = {str(each.prefix) for each in scene.agent.backend.routes(table="igp4")}
     assert f"{VIP}/32" not in next_hops, "the device of VIPs is no way to anywhere"
     return scene

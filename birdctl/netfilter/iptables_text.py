@@ -1,7 +1,7 @@
 """Rules as `iptables-save` prints them, in both modes: what is written reads back as the same text. Pure.
 
-Every rule of ours ends its conditions with a comment: `MARK:DIGEST EFFECT POLICIES`, the mark being its owner's. The
-digest is of the whole rule with all of its policies; their names are cut where a comment's 255 bytes end.
+Every rule of ours ends its conditions with a comment: `MARK:DIGEST EFFECT ORIGINS`, the mark being its owner's. The
+digest is of the whole rule with all of its origins; their names are cut where a comment's 255 bytes end.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _rule(value: Rule, owner: Owner) -> str:
 @lru_cache(maxsize=1 << 15)
 def digest(value: Rule) -> str:
     """Twelve hexadecimal digits that stand for the rule and whose it is."""
-    text = "\n".join((*_conditions(value), *_target(value), value.effect or "", *value.policies))
+    text = "\n".join((*_conditions(value), *_target(value), value.effect or "", *value.origins))
     return blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 
@@ -49,7 +49,7 @@ def comment(value: Rule, owner: Owner) -> str:
     words = [f"{owner.mark}{digest(value)}"]
     if value.effect:
         words.append(value.effect)
-    words.append(", ".join(value.policies))
+    words.append(", ".join(value.origins))
     return _cut(_printable(" ".join(words).rstrip()))
 
 
@@ -244,15 +244,15 @@ def _set_match(words: Iterator[str]) -> SetMatch:
 
 
 def _commented(found: Rule, text: str) -> Rule:
-    """With what the comment says of effect and policies."""
+    """With what the comment says of effect and origins."""
     _, _, rest = text.partition(" ")
     word, _, names = rest.partition(" ")
     if word in _EFFECTS:
-        return replace(found, effect=_EFFECTS[word], policies=_policies(names))
-    return replace(found, policies=_policies(rest))
+        return replace(found, effect=_EFFECTS[word], origins=_origins(names))
+    return replace(found, origins=_origins(rest))
 
 
-def _policies(names: str) -> tuple[str, ...]:
+def _origins(names: str) -> tuple[str, ...]:
     return tuple(names.split(", ")) if names else ()
 
 

@@ -122,7 +122,7 @@ class Rule:
     """One rule: when all given conditions hold, `target` (RETURN, DROP, REJECT, NFLOG, or a chain; `goto` for -g).
 
     `ports` is a range of destination ports. `extra` are conditions, `options` what follows the target, that only the
-    fixed rules use, in iptables' own words and order. `policies` are whose rule it is ("NetworkPolicy
+    fixed rules use, in iptables' own words and order. `origins` are whose rule it is ("NetworkPolicy
     ns/name", "Service ns/name") and `effect` what they make of the packet, for counters and explanations.
     """
 
@@ -135,7 +135,7 @@ class Rule:
     ports: tuple[int, int] | None = None
     extra: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
-    policies: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
     effect: Effect | None = None
 
 

@@ -73,7 +73,7 @@ def programmed(policies: Iterable[ProgrammedPolicy], state: PolicyState) -> tupl
         for chain in table.chains.values():
             direction = _direction(chain.name)
             for rule in chain.rules if direction else ():
-                for policy in rule.policies:
+                for policy in rule.origins:
                     digests.setdefault((policy, str(direction)), {})[iptables_text.digest(rule)] = None
     return tuple(
         _programmed(
@@ -121,11 +121,11 @@ def counted(tables: Iterable[Saved]) -> Iterator[RuleCount]:
             direction = _direction(name)
             for line in lines if direction else ():
                 rule = iptables_text.parse(line.text)
-                if direction and rule.policies:
+                if direction and rule.origins:
                     yield RuleCount(
                         direction=direction,
                         digest=_digest(line.text),
-                        policies=rule.policies,
+                        policies=rule.origins,
                         effect=rule.effect,
                         packets=line.packets,
                         bytes=line.bytes,

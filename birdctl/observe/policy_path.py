@@ -147,7 +147,7 @@ def _sighting(
             steps=(Step(subject=subject, holds=False, text=f"not what birdctl wrote: {error}"),), agrees=False
         )
     allowed = refused is None or ends[refused].node != node
-    steps = [Step(subject=subject, text=_told(hit)) for hit in found.path if hit.rule.policies]
+    steps = [Step(subject=subject, text=_told(hit)) for hit in found.path if hit.rule.origins]
     last = found.path[-1] if found.path else None
     steps.append(Step(subject=subject, holds=found.allowed, text=_decision(found, last)))
     if passed := _passed_over(state.tables.get(family(question.packet.source))):
@@ -184,7 +184,7 @@ def _own(cluster: Cluster, name: str) -> Sequence[Address]:
 
 def _told(hit: Hit) -> str:
     effect = f"{hit.rule.effect} " if hit.rule.effect else ""
-    return f"{effect}{', '.join(hit.rule.policies)}: {_conditions(hit.rule)} in {hit.chain}"
+    return f"{effect}{', '.join(hit.rule.origins)}: {_conditions(hit.rule)} in {hit.chain}"
 
 
 def _conditions(rule: Rule) -> str:

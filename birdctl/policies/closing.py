@@ -98,7 +98,7 @@ def _instead(rule: Rule, chain: str) -> Iterator[Rule]:
             target=rule.target if rule.effect is Effect.DENY else refusing_chain(direction),
             goto=True,
             sets=tuple(match for match in rule.sets if match.directions == POD_SIDE[direction]),
-            policies=rule.policies,
+            origins=rule.origins,
             effect=Effect.DENY,
             **{side: getattr(rule, side)},
         )
@@ -107,9 +107,9 @@ def _instead(rule: Rule, chain: str) -> Iterator[Rule]:
 def _concerned(rule: Rule, table: Table, depth: int = 0) -> Iterator[str]:
     """Whose rule it is; of one that leads to others, whose those are."""
     chain = table.chains.get(rule.target)
-    if rule.policies or chain is None or depth > len(table.chains):
-        yield from rule.policies or ("",)
+    if rule.origins or chain is None or depth > len(table.chains):
+        yield from rule.origins or ("",)
         return
     for each in chain.rules:
-        if each.policies or each.target in table.chains:
+        if each.origins or each.target in table.chains:
             yield from _concerned(each, table, depth + 1)

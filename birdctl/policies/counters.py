@@ -73,8 +73,8 @@ def _whose(rule: Rule, chain: Chain) -> _Whose | None:
     if chain.name == POLICY:
         return None
     direction = direction_of(chain.name)
-    if rule.policies and rule.effect:
-        return rule.policies[0], direction, rule.effect
+    if rule.origins and rule.effect:
+        return rule.origins[0], direction, rule.effect
     if rule.target in _REFUSALS and chain.name == refusing_chain(direction):
         return "", direction, Effect.DENY
     return None

@@ -119,7 +119,7 @@ def _by_policy(state: PolicyState) -> dict[str, object]:
     found: dict[str, set[Rule]] = {}
     for table in state.tables.values():
         for _, rule in _rules(table):
-            for policy in rule.policies:
+            for policy in rule.origins:
                 found.setdefault(policy, set()).add(rule)
     return dict(found)
 

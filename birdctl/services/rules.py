@@ -152,7 +152,7 @@ def _marking(each: DirectReturn, state: ServiceState) -> Rule:
         protocol=each.port.protocol.lower(),
         ports=(each.port.port, each.port.port),
         options=("--set-xmark", f"{each.mark:#x}/{_WHOLE_MARK}"),
-        policies=(f"Service {server.owner.service}",) if server and server.owner else (),
+        origins=(f"Service {server.owner.service}",) if server and server.owner else (),
     )
 
 

@@ -98,7 +98,7 @@ class _Writer:
             decision,
             protocol=clause.protocol,
             ports=clause.ports,
-            policies=clause.policies,
+            origins=clause.policies,
             effect=clause.effect,
         )
         if clause.peer is not None and (name := used_set(clause.peer, self._family)):
@@ -112,9 +112,9 @@ class _Writer:
         for clause in staged.clauses:
             if in_family(clause.peer, self._family):
                 denies = clause.effect is Effect.DENY
-                rules += [replace(self._clause(clause, log), policies=(), effect=None)] if denies else []
+                rules += [replace(self._clause(clause, log), origins=(), effect=None)] if denies else []
                 rule = self._clause(clause, ALLOWED)
                 rules.append(replace(rule, effect=Effect.WOULD_DENY) if denies else rule)
         if staged.closed:
-            rules += [log, replace(ALLOWED, policies=staged.policies, effect=Effect.WOULD_DENY)]
+            rules += [log, replace(ALLOWED, origins=staged.policies, effect=Effect.WOULD_DENY)]
         return Rule(target=self.chain(rules))

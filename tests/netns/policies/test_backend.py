@@ -275,7 +275,7 @@ def spoilt(state, whose):
             name: replace(
                 chain,
                 rules=tuple(
-                    replace(each, extra=IMPOSSIBLE) if whose in each.policies else each for each in chain.rules
+                    replace(each, extra=IMPOSSIBLE) if whose in each.origins else each for each in chain.rules
                 ),
             )
             for name, chain in table.chains.items()

@@ -40,7 +40,7 @@ rules = st.builds(
             [(), NEW, ("-m", "bpf", "--bytecode", "1,6 0 0 0"), ("-m", "icmp6", "--icmpv6-type", "1")]
         ),
         options=st.sampled_from([(), ("--nflog-prefix", 'a "b" \\c', "--nflog-group", "100")]),
-        policies=st.lists(st.builds("NetworkPolicy {}/{}".format, names, names), max_size=3).map(tuple),
+        origins=st.lists(st.builds("NetworkPolicy {}/{}".format, names, names), max_size=3).map(tuple),
         effect=st.sampled_from([None, *Effect]),
     ),
     st.none() | ports,
@@ -59,23 +59,23 @@ def test_rules_that_differ_differ_in_their_digests(one, other):
 
 def test_a_comment_of_long_names_is_cut_and_its_digest_is_not():
     long = tuple(f"NetworkPolicy {'n' * 63}/{letter * 63}" for letter in "abc")
-    rule = Rule(target="RETURN", policies=long, effect=Effect.ALLOW)
+    rule = Rule(target="RETURN", origins=long, effect=Effect.ALLOW)
     comment = text.comment(rule, OWNER)
     assert len(comment) == 255
     assert comment.endswith("...")
     assert comment.startswith(f"birdctl:{text.digest(rule)} allow NetworkPolicy nnn")
-    assert text.digest(rule) != text.digest(replace(rule, policies=(*long[:2], "NetworkPolicy x/y")))
+    assert text.digest(rule) != text.digest(replace(rule, origins=(*long[:2], "NetworkPolicy x/y")))
 
 
 def test_names_that_join_to_the_same_text_have_other_digests():
-    one = Rule(target="RETURN", policies=("NetworkPolicy a-b/c", "NetworkPolicy d/e"))
-    other = replace(one, policies=("NetworkPolicy a/b-c", "NetworkPolicy d/e"))
+    one = Rule(target="RETURN", origins=("NetworkPolicy a-b/c", "NetworkPolicy d/e"))
+    other = replace(one, origins=("NetworkPolicy a/b-c", "NetworkPolicy d/e"))
     assert text.digest(one) != text.digest(other)
 
 
 @pytest.mark.parametrize("name", ['a" -j ACCEPT', "a\nCOMMIT", "a\\", "it's", "ünï", "a, b"])
 def test_a_name_is_one_word_on_one_line_whatever_is_in_it(name):
-    rule = Rule(target="RETURN", policies=(f"NetworkPolicy x/{name}",), effect=Effect.ALLOW)
+    rule = Rule(target="RETURN", origins=(f"NetworkPolicy x/{name}",), effect=Effect.ALLOW)
     words = text.split(text.rule(rule, OWNER))
     assert words[:3] == ("-m", "comment", "--comment")
     assert words[4:] == ("-j", "RETURN")
@@ -223,8 +223,8 @@ def test_taking_policies_away_leaves_services():
 
 @pytest.mark.parametrize("name", list(BUILTIN))
 def test_each_table_is_read_from_its_own_part(name):
-    line = f"-A BIRDSVC-X {text.rule(Rule(target='RETURN', policies=(name,)), SERVICES)}"
+    line = f"-A BIRDSVC-X {text.rule(Rule(target='RETURN', origins=(name,)), SERVICES)}"
     others = "\n".join(f"*{each}\n:BIRDSVC-X - [0:0]\nCOMMIT" for each in BUILTIN if each != name)
     found = text.saved(f"{others}\n*{name}\n:BIRDSVC-X - [0:0]\n{line}\nCOMMIT", SERVICES, Family.IPV4, name)
-    assert [rule.policies for rule in text.table(found).chains["BIRDSVC-X"].rules] == [(name,)]
+    assert [rule.origins for rule in text.table(found).chains["BIRDSVC-X"].rules] == [(name,)]
     assert tuple(found.builtin) == BUILTIN[name]

@@ -71,7 +71,7 @@ def test_a_refused_denial_or_pass_refuses_everything_to_its_pods(action):
         ingress=[rule, {"action": "Accept", "from": [{"namespaces": {}}]}],
     )
     state = compiled(*PODS, guard)
-    closed = close(state, rules(state, lambda each: each.policies == (guard.ref,) and each.effect == action.lower()))
+    closed = close(state, rules(state, lambda each: each.origins == (guard.ref,) and each.effect == action.lower()))
     assert set(closed.reasons) == {guard.ref}
     assert allows(state, PEER, WEB)
     assert not allows(closed.state, PEER, WEB)
@@ -95,7 +95,7 @@ def test_without_what_tells_strangers_open_or_closed_nothing_is_programmed(targe
 def test_a_rule_of_several_policies_concerns_all_of_them():
     twin = policy("red/twin", labels(app="web"), ingress=[{"ports": [{"port": 80}]}])
     state = compiled(*PODS, WEB_POLICY, twin)
-    closed = close(state, rules(state, lambda each: len(each.policies) == 2))
+    closed = close(state, rules(state, lambda each: len(each.origins) == 2))
     assert set(closed.reasons) == {WEB_POLICY.ref, twin.ref}
 
 
@@ -141,7 +141,7 @@ def test_a_kernel_that_cannot_reject_drops():
 def test_without_what_leads_to_refusals_nothing_is_programmed(target):
     state = compiled(*PODS, DB_POLICY)
     with pytest.raises(Unavailable, match="what every policy needs"):
-        close(state, rules(state, lambda each: each.target == target and not each.policies))
+        close(state, rules(state, lambda each: each.target == target and not each.origins))
 
 
 @settings(max_examples=100, deadline=None)
@@ -157,7 +157,7 @@ def test_whatever_is_refused_nothing_is_opened_and_nobody_else_is_closed(objects
     compiled = PolicyCompiler("n1", PolicyOptions(netpol_default_deny=default_deny)).compile(cluster)
     state = compiled.state
     refused = sets(state, lambda _: chosen.random() < share)
-    refused |= rules(state, lambda each: bool(each.policies) and chosen.random() < share)
+    refused |= rules(state, lambda each: bool(each.origins) and chosen.random() < share)
     try:
         closed = close(state, refused)
     except Unavailable:

@@ -9,7 +9,7 @@ from birdctl.netfilter.model import Chain, Effect, Reading, Rule
 from birdctl.policies.counters import Counters, counts
 from birdctl.policies.model import Direction
 
-ALLOW = Rule(target="RETURN", policies=("NetworkPolicy a/b", "NetworkPolicy a/c"), effect=Effect.ALLOW)
+ALLOW = Rule(target="RETURN", origins=("NetworkPolicy a/b", "NetworkPolicy a/c"), effect=Effect.ALLOW)
 END = Rule(target="BIRDCTL-DENY-IN", goto=True)
 CHAIN = Chain(name="BIRDCTL-IN-0123456789abcdef", rules=(ALLOW, END))
 OTHER = Chain(name="BIRDCTL-IN-fedcba9876543210", rules=(ALLOW, END))

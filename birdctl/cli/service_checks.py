@@ -22,6 +22,7 @@ from birdctl.services import leftovers as proxy_leftovers
 from birdctl.services import sysctls, tunnel_ends
 from birdctl.services.ipvs import IpvsBackend
 from birdctl.services.ipvs_change import changes
+from birdctl.services.kubeproxy import TABLE
 from birdctl.services.links import VipDevice
 from birdctl.services.model import DirectReturn, Port, Protocol, Scheduler, ServerKey, ServiceState, VirtualServer
 from birdctl.services.netfilter import ServiceNetfilter
@@ -145,6 +146,7 @@ def leftovers(settings: Settings) -> Iterator[str]:
         yield from (f"device {name}" for name in DEVICES if kernel.link(name))
     chains = {line[1:].partition(" ")[0] for mode in Mode for line in saved(mode) if line.startswith(_CHAINS)}
     yield from (f"chain {name}" for name in sorted(chains))
+    yield from (f"nftables table {TABLE} of {of}" for of in proxy_leftovers.tables())
     if count := foreign_virtual_servers(settings):
         yield f"{count} virtual servers outside of --excluded-cidrs"
 

@@ -18,6 +18,7 @@ NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP, NLM_F_EXCL, NLM_F_CREATE = 1, 4, 0x300, 0x200, 0x400
 NLA_F_NESTED, NLA_F_NET_BYTEORDER, _NLA_TYPE = 0x8000, 0x4000, 0x3FFF
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
+_BATCH_BEGIN, _BATCH_END = 16, 17
 _HEADER = struct.Struct("=IHHII")
 _GENERIC = struct.Struct("=BBH")
 _ATTRIBUTE = struct.Struct("=HH")
@@ -58,10 +59,10 @@ class Message:
     skipped = _GENERIC.size
     """Bytes at the start of a reply that say nothing new."""
 
-    def __init__(self, kind: int, body: bytes, flags: int = 0, family: int = 0) -> None:
+    def __init__(self, kind: int, body: bytes, flags: int = 0, family: int = 0, resource: int = 0) -> None:
         self.kind = kind
         self.flags = flags
-        self.body = _GENERIC.pack(family, 0, 0) + body
+        self.body = _GENERIC.pack(family, 0, socket.htons(resource)) + body
 
 
 class Netlink:
@@ -111,6 +112,16 @@ class Netlink:
             errors.update(self._exchange(pending, done))
         return errors
 
+    def transaction(self, message: Message) -> int:
+        """Sends it in the batch that nf_tables takes changes in; the kernel's error number, 0 when it is done."""
+        begin, end = (Message(kind, b"", resource=message.kind >> 8) for kind in (_BATCH_BEGIN, _BATCH_END))
+        first = self._sequence + 1
+        self._socket.sendall(self._packed(begin, 0) + self._packed(message, NLM_F_ACK) + self._packed(end, 0))
+        while True:
+            for kind, sequence, body in self._receive():
+                if kind == _NLMSG_ERROR and sequence >= first:
+                    return _number(body)
+
     def _exchange(self, messages: list[Message], done: int) -> Iterator[tuple[int, int]]:
         first = self._sequence + 1
         flags = [*[0] * (len(messages) - 1), NLM_F_ACK]
@@ -120,7 +131,7 @@ class Netlink:
             for kind, sequence, body in self._receive():
                 if kind != _NLMSG_ERROR or sequence < first:
                     continue
-                number = -int.from_bytes(body[:4], "little", signed=True)
+                number = _number(body)
                 acknowledged = acknowledged or sequence == self._sequence
                 if number:
                     yield done + sequence - first, number
@@ -135,7 +146,7 @@ class Netlink:
                 if kind == _NLMSG_DONE:
                     return
                 if kind == _NLMSG_ERROR:
-                    number = -int.from_bytes(body[:4], "little", signed=True)
+                    number = _number(body)
                     raise OSError(number, f"{self._who} error {number}")
                 yield body[message.skipped :]
 
@@ -156,3 +167,8 @@ class Netlink:
             length, kind, _, sequence, _ = _HEADER.unpack_from(data, start)
             yield kind, sequence, data[start + _HEADER.size : start + length]
             start += (length + 3) & ~3
+
+
+def _number(body: bytes) -> int:
+    """Of the error that a reply tells; 0 is an acknowledgement."""
+    return -int.from_bytes(body[:4], "little", signed=True)

@@ -1,5 +1,5 @@
 """What iptables-nft's programs do not tell: whether the kernel has nf_tables, or tables there, and the counters of
-single chains.
+single chains. And what they leave alone: tables of others.
 
 iptables-save prints whole tables; netlink costs few enough microseconds for every change. Constants are those of
 include/uapi/linux/netfilter/nf_tables.h.
@@ -7,16 +7,18 @@ include/uapi/linux/netfilter/nf_tables.h.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from socket import AF_INET, AF_INET6
 
 from birdctl.addresses import Family
+from birdctl.errors import BackendError
 from birdctl.netfilter.model import Counts, TableName
-from birdctl.netfilter.netlink import Message, Netlink, attribute
+from birdctl.netfilter.netlink import Message, Netlink, attribute, attributes
 
-_GET_TABLE, _GET_RULE = 10 << 8 | 1, 10 << 8 | 7
+_GET_TABLE, _DELETE_TABLE, _GET_RULE = 10 << 8 | 1, 10 << 8 | 2, 10 << 8 | 7
 _TABLE, _CHAIN, _EXPRESSION_NAME = 1, 2, 1
 _FAMILIES = {Family.IPV4: int(AF_INET), Family.IPV6: int(AF_INET6)}
 _COUNTER = attribute(_EXPRESSION_NAME, b"counter\0")
@@ -34,19 +36,37 @@ def has_tables() -> bool:
     return bool(_tables())
 
 
-def _tables() -> list[bytes] | None:
+def has_table(family: Family, name: str) -> bool:
+    """Whether there is one of that family (`ip`, `ip6`) and name. Raises Unavailable."""
+    found = _tables(_FAMILIES[family]) or ()
+    return any(attributes(each)[_TABLE] == _text(name) for each in found)
+
+
+def delete_table(family: Family, name: str) -> None:
+    """With everything in it. Raises BackendError when the kernel refuses, Unavailable."""
+    message = Message(_DELETE_TABLE, attribute(_TABLE, _text(name)), family=_FAMILIES[family])
+    with Netlink("nftables") as kernel:
+        if number := kernel.transaction(message):
+            raise BackendError(f"nftables table {name} of {family}: {os.strerror(number)}")
+
+
+def _tables(family: int = 0) -> list[bytes] | None:
     try:
         with Netlink("nftables") as kernel:
-            return list(kernel.dump(Message(_GET_TABLE, b"")))
+            return list(kernel.dump(Message(_GET_TABLE, b"", family=family)))
     except OSError:
         return None
+
+
+def _text(word: str) -> bytes:
+    return word.encode() + b"\0"
 
 
 def read(family: Family, table: TableName, names: Collection[str]) -> Iterator[tuple[str, Counts]]:
     """Packets and bytes of the rules of each chain that is there, in order. Raises Unavailable."""
     with Netlink("nftables") as kernel:
         for name in names:
-            body = attribute(_TABLE, table.encode() + b"\0") + attribute(_CHAIN, name.encode() + b"\0")
+            body = attribute(_TABLE, _text(table)) + attribute(_CHAIN, _text(name))
             with suppress(OSError):
                 rules = kernel.dump(Message(_GET_RULE, body, family=_FAMILIES[family]))
                 yield name, tuple(map(_values, rules))

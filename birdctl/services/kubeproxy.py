@@ -1,7 +1,7 @@
 """How chains, rules and sets of kube-proxy are told from everybody else's, and what removes the chains. Pure.
 
-Names are those in kube-proxy's own source (pkg/proxy/iptables, pkg/proxy/ipvs) since Kubernetes 1.11. kubelet's chains
-look alike, and are none of kube-proxy's.
+Names are those in kube-proxy's own source (pkg/proxy/iptables, pkg/proxy/ipvs, pkg/proxy/nftables) since Kubernetes
+1.11. kubelet's chains look alike, and are none of kube-proxy's.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from birdctl.netfilter.iptables_text import split
 from birdctl.services.model import Protocol
 
 DEVICE = "kube-ipvs0"
+TABLE = "kube-proxy"
+"""In nftables mode it has everything in there, one for each family."""
 _TABLES = ("filter", "nat", "mangle")
 _HOOKED = frozenset(
     {

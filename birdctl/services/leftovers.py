@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 from birdctl.addresses import Address, Family, Prefix
 from birdctl.errors import BackendError, Unavailable
-from birdctl.netfilter import rtnetlink
+from birdctl.netfilter import nft, rtnetlink
 from birdctl.netfilter.ipset import IpsetBackend
 from birdctl.netfilter.iptables import IptablesBackend, Mode
 from birdctl.netfilter.model import Owner
 from birdctl.netfilter.rtnetlink import RouteNetlink
 from birdctl.services.ipvs import IpvsBackend
 from birdctl.services.ipvs_change import IpvsChanges, ServerChange, Step
-from birdctl.services.kubeproxy import DEVICE, SETS, ChainsLeft, chains_left, node_ports_of
+from birdctl.services.kubeproxy import DEVICE, SETS, TABLE, ChainsLeft, chains_left, node_ports_of
 from birdctl.services.model import Port, Protocol, ServerKey
 
 PROC = Path("/proc")
@@ -63,6 +63,7 @@ def remove(excluded: Collection[Prefix]) -> Iterator[str]:
     yield from _remove_device(excluded)
     yield from _remove_chains()
     yield from _remove_sets()
+    yield from _remove_tables()
 
 
 def _remove_virtual_servers(excluded: Collection[Prefix]) -> Iterator[str]:
@@ -161,3 +162,17 @@ def _sets(ipset: IpsetBackend) -> tuple[str, ...]:
         return tuple(sorted(SETS & ipset.everybody_s_names()))
     except Unavailable:
         return ()
+
+
+def tables() -> tuple[Family, ...]:
+    """In which its nftables mode left a table; none where the kernel has no nf_tables."""
+    try:
+        return tuple(each for each in Family if nft.has_table(each, TABLE))
+    except Unavailable:
+        return ()
+
+
+def _remove_tables() -> Iterator[str]:
+    for family in tables():
+        nft.delete_table(family, TABLE)
+        yield f"nftables table {TABLE} of {family} removed"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from birdctl.addresses import Family
 from birdctl.cli import service_checks
 from birdctl.cli.checks import warning
 from birdctl.errors import BackendError, Unavailable
@@ -106,8 +107,10 @@ def test_chains_of_kubelet_are_no_leftovers_of_a_proxy(monkeypatch: pytest.Monke
     }
     monkeypatch.setattr(service_checks, "saved", lambda mode: lines[mode])
     monkeypatch.setattr(service_checks, "foreign_virtual_servers", lambda _: 2)
+    monkeypatch.setattr(proxy_leftovers, "tables", lambda: (Family.IPV6,))
     monkeypatch.setattr(service_checks, "DEVICES", ())
     assert list(service_checks.leftovers(Settings())) == [
         "chain KUBE-SERVICES",
+        "nftables table kube-proxy of IPv6",
         "2 virtual servers outside of --excluded-cidrs",
     ]

@@ -127,10 +127,13 @@ class PolicyBackend:
         return self._counters.totals()
 
     def _bring_about(self, desired: PolicyState, gone: Collection[Address]) -> Closed:
-        """The desired state, closed where the kernel refuses a part of it."""
+        """The desired state, closed where the kernel refuses a part of it: more of it each time, or not at all."""
         closed = close(desired, self._refused)
         while newly := self._advance(closed.state, gone):
-            self._refused |= newly
+            before, self._refused = self._refused, self._refused | newly
+            if self._refused == before:
+                reasons = sorted({*newly.sets.values(), *newly.rules.values()})
+                raise BackendError(f"the kernel refuses what is to close policies: {'; '.join(reasons)}")
             closed = close(desired, self._refused)
         return closed
 

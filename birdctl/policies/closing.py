@@ -65,7 +65,7 @@ def _table(table: Table, refused: Refused, reasons: dict[str, str]) -> Table:
             if _is_vital(rule, chain, entries):
                 raise Unavailable(f"the kernel cannot do what every policy needs ({rule.target}): {reason}")
             reasons |= dict.fromkeys(_concerned(rule, table), reason)
-        chains[name] = _chain(chain, faults) if faults else chain
+        chains[name] = _chain(chain, faults, refused) if faults else chain
     return replace(table, chains=chains)
 
 
@@ -82,22 +82,30 @@ def _is_of_strangers(rule: Rule, chain: str) -> bool:
     return any(chain == rest_chain(each) and rule.target in ("RETURN", refusing_chain(each)) for each in Direction)
 
 
-def _chain(chain: Chain, faults: Collection[Rule]) -> Chain:
-    rules = (rule for each in chain.rules for rule in (_instead(each, chain.name) if each in faults else (each,)))
+def _chain(chain: Chain, faults: Collection[Rule], refused: Refused) -> Chain:
+    rules = (
+        rule for each in chain.rules for rule in (_instead(each, chain.name, refused) if each in faults else (each,))
+    )
     return replace(chain, rules=tuple(rules))
 
 
-def _instead(rule: Rule, chain: str) -> Iterator[Rule]:
-    """What stands for a refused rule: nothing, a denial for its pods, or a silent one for one with an answer."""
+def _instead(rule: Rule, chain: str, refused: Refused) -> Iterator[Rule]:
+    """What stands for a refused rule: nothing, a denial for its pods, or a silent one for one with an answer.
+
+    Pods of a set that is refused cannot be named: without rules they come to the denial at the end of their block.
+    """
     if rule.target == "REJECT":
         yield replace(rule, target="DROP", options=())
     elif rule.effect in (Effect.DENY, Effect.PASS):
         direction = direction_of(chain)
         side = "destination" if direction is Direction.INGRESS else "source"
+        pods = tuple(match for match in rule.sets if match.directions == POD_SIDE[direction])
+        if any(match.name in refused.sets for match in pods):
+            return
         yield Rule(
             target=rule.target if rule.effect is Effect.DENY else refusing_chain(direction),
             goto=True,
-            sets=tuple(match for match in rule.sets if match.directions == POD_SIDE[direction]),
+            sets=pods,
             origins=rule.origins,
             effect=Effect.DENY,
             **{side: getattr(rule, side)},

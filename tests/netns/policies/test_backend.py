@@ -252,6 +252,21 @@ def test_a_policy_whose_set_cannot_be_leaves_its_pods_closed_and_others_intact(b
     assert holds(backend, state)
 
 
+def test_pods_of_a_class_whose_set_cannot_be_are_closed_and_others_intact(backend, mode):
+    many = [pod(f"red/many{number}", f"10.1.7.{number}", labels={"app": "many"}) for number in range(1, 7)]
+    everybody = {"namespaceSelector": {}, "podSelector": labels(app="many")}
+    deny = [{"action": "Deny", "from": [{"pods": {"namespaceSelector": {}, "podSelector": WEB}}]}]
+    guard = cluster_policy("guard", subject={"pods": everybody}, ingress=deny)
+    state = compiled(ONE, guard, *many)
+    name = next(name for name, each in state.sets.items() if each.meaning == "pods with the same policies")
+    take(name, mode)
+    assert backend.apply(state).refused[guard.ref] == f"ipset {name}: {IN_USE}"
+    to_many = packet(str(address("client")), "10.1.7.1", 80)
+    assert verdict(state, Family.IPV4, "FORWARD", to_many).allowed
+    assert not verdict(backend.read(), Family.IPV4, "FORWARD", to_many).allowed
+    assert answers(backend.read()) == answers(state)
+
+
 def test_a_cut_set_that_cannot_be_closes_nothing_and_connections_are_cut_without_it(backend, mode):
     state = compiled(ONE, DB)
     take(cut_set(Family.IPV4), mode)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from birdctl.cluster.store import Cluster
 from birdctl.errors import Unavailable
 from birdctl.netfilter.model import SetType
 from birdctl.policies.closing import Refused, close
-from birdctl.policies.compile import PolicyCompiler
+from birdctl.policies.compile import PolicyCompiler, side
 from birdctl.policies.compile.names import cut_set
 from birdctl.policies.options import PolicyOptions
 from birdctl.policies.simulate import verdict
@@ -144,6 +146,25 @@ def test_without_what_leads_to_refusals_nothing_is_programmed(target):
         close(state, rules(state, lambda each: each.target == target and not each.origins))
 
 
+def test_pods_of_many_that_a_refused_set_cannot_name_are_closed():
+    many = [pod(f"red/many{number}", f"10.1.1.{number}") for number in range(10, 20)]
+    deny = {"action": "Deny", "from": [{"pods": {"podSelector": labels(app="db"), "namespaceSelector": {}}}]}
+    guard = cluster_policy("guard", subject={"namespaces": {}}, ingress=[deny])
+    state = compiled(*PODS, *many, guard)
+    closed = close(state, sets(state, lambda each: each.meaning == "pods with the same policies"))
+    assert guard.ref in closed.reasons
+    assert dangling(closed.state) == set()
+    assert allows(state, PEER, WEB)
+    assert not allows(closed.state, PEER, WEB)
+
+
+def dangling(state):
+    """Sets that rules use and that are not there."""
+    every = (rule for table in state.tables.values() for chain in table.chains.values() for rule in chain.rules)
+    return {match.name for rule in every for match in rule.sets} - state.sets.keys()
+
+
+@pytest.mark.parametrize("few", [side.FEW, 0])
 @settings(max_examples=100, deadline=None)
 @given(
     objects=worlds.worlds,
@@ -152,9 +173,12 @@ def test_without_what_leads_to_refusals_nothing_is_programmed(target):
     chosen=st.randoms(use_true_random=False),
     share=st.sampled_from([0.05, 0.3]),
 )
-def test_whatever_is_refused_nothing_is_opened_and_nobody_else_is_closed(objects, packets, default_deny, chosen, share):
+def test_whatever_is_refused_nothing_is_opened_and_nobody_else_is_closed(
+    *, objects, packets, default_deny, chosen, share, few
+):
     cluster = Cluster.of(*objects)
-    compiled = PolicyCompiler("n1", PolicyOptions(netpol_default_deny=default_deny)).compile(cluster)
+    with patch.object(side, "FEW", few):
+        compiled = PolicyCompiler("n1", PolicyOptions(netpol_default_deny=default_deny)).compile(cluster)
     state = compiled.state
     refused = sets(state, lambda _: chosen.random() < share)
     refused |= rules(state, lambda each: bool(each.origins) and chosen.random() < share)
@@ -162,6 +186,7 @@ def test_whatever_is_refused_nothing_is_opened_and_nobody_else_is_closed(objects
         closed = close(state, refused)
     except Unavailable:
         return
+    assert dangling(closed.state) == set()
     named = {key for each in compiled.policies if each.ref in closed.reasons for key in each.pods}
     may_be_closed = {item.ip for key in named for item in cluster.get(Pod, key).status.pod_ips}
     for each in packets:

@@ -8,65 +8,45 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 from msgspec import structs
 
 from birdctl.cli import parser as parsers
-from birdctl.cli import places, show, tables
-from birdctl.cli.explain.route import COLUMNS
-from birdctl.cli.output import View, add_form
+from birdctl.cli import places, show
+from birdctl.cli.explain.view import ExplanationView, answer, synced
+from birdctl.cli.output import add_form
 from birdctl.cli.places import Place
-from birdctl.cluster.bgp import API_VERSION
 from birdctl.cluster.events import Changed
+from birdctl.cluster.faults import Faults
+from birdctl.cluster.nodes import pod_cidrs
 from birdctl.cluster.objects import Node, NodeAddress
 from birdctl.cluster.store import Cluster
-from birdctl.errors import BirdctlError, InputError, NotConverged
+from birdctl.errors import BirdctlError, InputError
 from birdctl.netfilter.rtnetlink import RouteNetlink
 from birdctl.observe import ends
 from birdctl.observe.policy_path import PolicyExplanation, Question, explain, questions
-from birdctl.observe.views import Step
 from birdctl.policies.apply import PolicyBackend
-from birdctl.policies.compile.nodes import pod_prefixes
 from birdctl.policies.model import PolicyState
 from birdctl.policies.semantics import LOCAL_IP
-from birdctl.reconcile import control, sources
+from birdctl.reconcile import sources
 from birdctl.settings import Settings
-
-_SYNC_SECONDS = 10.0
-"""How long an agent may take to carry out what the objects say now, before a difference is one."""
-
-
-class ExplanationView(View[PolicyExplanation, Step]):
-    """A heading and the steps; one family's answer stands alone, not in a list."""
-
-    def table(self, items: Sequence[PolicyExplanation], *, wide: bool, headers: bool) -> list[str]:  # noqa: ARG002
-        return [
-            line
-            for item in items
-            for line in (_heading(item), *tables.lines(COLUMNS, item.steps, wide=False, headers=False))
-        ]
-
-    def document(self, items: Sequence[PolicyExplanation]) -> dict[str, Any]:
-        several = super().document(items)
-        head = {"apiVersion": API_VERSION, "kind": "PolicyExplanation"}
-        return {**head, **several["items"][0]} if len(items) == 1 else several
-
-
-VIEW = ExplanationView(
-    kind="PolicyExplanationList",
-    what="explanations",
-    name=lambda item: f"explanation/{item.source_address}/{item.destination_address}/{item.port}",
-)
 
 
 def _heading(item: PolicyExplanation) -> str:
     ways = ((item.source, item.source_address), (item.destination, item.destination_address))
     source, destination = (text if address in text else f"{text} ({address})" for text, address in ways)
     return f"{source} to {destination}, {item.protocol} port {item.port}: {'allowed' if item.allowed else 'refused'}"
+
+
+VIEW: ExplanationView[PolicyExplanation] = ExplanationView(
+    kind="PolicyExplanationList",
+    what="explanations",
+    name=lambda item: f"explanation/{item.source_address}/{item.destination_address}/{item.port}",
+    heading=_heading,
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,17 +62,13 @@ def run(args: argparse.Namespace) -> int:
     settings = replace(Settings.load(args, os.environ), run_firewall=True)
     within_reach = {place.node: place for place in _places(args, settings)}
     found = _explanations(args, settings, within_reach)
-    if any(each.agrees is False for each in found) and _synced(within_reach.values()):
+    if any(each.agrees is False for each in found) and synced(within_reach.values()):
         found = _explanations(args, settings, within_reach)
-    VIEW.print(found, "table" if args.output == "text" else args.output)
-    if any(each.agrees is False for each in found):
-        raise NotConverged(
-            "the rules in the kernel disagree with the objects; see `birdctl show status` and `birdctl plan`"
-            " (asked with the agent's own settings?)"
-        )
-    failures = [step.text for each in found for step in each.steps if step.text.startswith("cannot be read")]
-    show.report(dict.fromkeys(failures))
-    return 2 if failures else 0
+    disagreement = (
+        "the rules in the kernel disagree with the objects; see `birdctl show status` and `birdctl plan`"
+        " (asked with the agent's own settings?)"
+    )
+    return answer(VIEW, found, args.output, (), disagreement)
 
 
 def _places(args: argparse.Namespace, settings: Settings) -> Iterable[Place]:
@@ -128,7 +104,7 @@ def _tell_addresses(cluster: Cluster, place: Place) -> None:
     if node is None:
         return
     with suppress(BirdctlError), place.inside(), RouteNetlink("addresses") as kernel:
-        prefixes = tuple(pod_prefixes(node))
+        prefixes = pod_cidrs(node, Faults(node.ref))
         own = [each for each, _ in kernel.addresses() if any(each in prefix for prefix in prefixes)]
         local = (NodeAddress(type=LOCAL_IP, address=str(each)) for each in own)
         status = structs.replace(node.status, addresses=(*node.status.addresses, *local))
@@ -146,15 +122,3 @@ def _state(place: Place) -> PolicyState | str:
                 backend.close()
     except BirdctlError as error:
         return str(error)
-
-
-def _synced(asked: Iterable[Place]) -> bool:
-    """Whether an agent was waited for: it takes a moment until its node is what the objects say."""
-    waited = False
-    for place in asked:
-        try:
-            control.ask(place.runtime_dir, "sync", timeout=_SYNC_SECONDS)
-            waited = True
-        except BirdctlError:
-            continue  # then what was found stands
-    return waited

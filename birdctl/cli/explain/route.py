@@ -6,31 +6,27 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from birdctl.addresses import Prefix, family, parse_prefix
 from birdctl.cli import parser as parsers
-from birdctl.cli import show, tables
-from birdctl.cli.output import View, add_form
+from birdctl.cli import show
+from birdctl.cli.explain.view import ExplanationView
+from birdctl.cli.output import add_form
 from birdctl.cli.places import Place
-from birdctl.cli.tables import Column
-from birdctl.cluster.bgp import API_VERSION
 from birdctl.errors import BirdctlError, InputError
 from birdctl.observe.explain import Evidence, explain
 from birdctl.observe.verdicts import Filters
-from birdctl.observe.views import Step
-from birdctl.observe.views import View as Item
+from birdctl.observe.views import Step, View
 from birdctl.routing.state import RouteState
 from birdctl.settings import Settings
 
 if TYPE_CHECKING:
     from birdctl.cluster.store import Cluster
 
-_WORDS = {True: "yes", False: "no", None: ""}
 
-
-class Explanation(Item, frozen=True, kw_only=True):
+class Explanation(View, frozen=True, kw_only=True):
     """Of one prefix on one node."""
 
     node: str
@@ -38,34 +34,11 @@ class Explanation(Item, frozen=True, kw_only=True):
     steps: tuple[Step, ...]
 
 
-COLUMNS: tuple[Column[Step], ...] = (
-    Column("", lambda step: step.subject),
-    Column("", lambda step: _WORDS[step.holds], tone=lambda step: "good" if step.holds else "bad"),
-    Column("", lambda step: step.text),
-)
-
-
-class ExplanationView(View[Explanation, Step]):
-    """A heading and the steps; one node's answer stands alone, not in a list."""
-
-    def table(self, items: Sequence[Explanation], *, wide: bool, headers: bool) -> list[str]:  # noqa: ARG002
-        return [
-            line
-            for item in items
-            for line in (
-                f"{item.prefix} on node {item.node}",
-                *tables.lines(COLUMNS, item.steps, wide=False, headers=False),
-            )
-        ]
-
-    def document(self, items: Sequence[Explanation]) -> dict[str, Any]:
-        several = super().document(items)
-        head = {"apiVersion": API_VERSION, "kind": "RouteExplanation"}
-        return {**head, **several["items"][0]} if len(items) == 1 else several
-
-
-VIEW = ExplanationView(
-    kind="RouteExplanationList", what="explanations", name=lambda item: f"explanation/{item.node}/{item.prefix}"
+VIEW: ExplanationView[Explanation] = ExplanationView(
+    kind="RouteExplanationList",
+    what="explanations",
+    name=lambda item: f"explanation/{item.node}/{item.prefix}",
+    heading=lambda item: f"{item.prefix} on node {item.node}",
 )
 
 
@@ -79,7 +52,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     wanted = _parsed(args.prefix)
     objects = tuple(_objects(Settings.load(args, os.environ), wanted))
-    args.output = "table" if args.output == "text" else args.output
 
     def read(place: Place) -> list[Explanation]:
         evidence = gather(place, wanted, is_address="/" not in args.prefix)
@@ -87,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         return [Explanation(node=evidence.inventory.node, prefix=str(evidence.prefix), steps=steps)]
 
     items, failures = show.gather(args, show.Reader(read))
-    VIEW.print(items, args.output)
+    VIEW.answer(items, args.output)
     show.report(failures)
     return 2 if failures else 0
 

@@ -10,33 +10,30 @@ import argparse
 import dataclasses
 import os
 import time
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from birdctl.addresses import parse_address, parse_prefix
 from birdctl.cli import parser as parsers
-from birdctl.cli import places, show, tables
+from birdctl.cli import places, show
 from birdctl.cli.explain import route
-from birdctl.cli.output import View, add_form
+from birdctl.cli.explain.view import ExplanationView, answer, synced
+from birdctl.cli.output import add_form
 from birdctl.cli.places import Place
-from birdctl.cluster.bgp import API_VERSION
 from birdctl.cluster.objects import Node
-from birdctl.errors import BackendError, BirdctlError, InputError, NotConverged, Unavailable
+from birdctl.errors import BackendError, BirdctlError, InputError, Unavailable
 from birdctl.observe import service_objects
 from birdctl.observe.explain import Evidence
 from birdctl.observe.service_objects import ServiceObjects
 from birdctl.observe.service_path import Kernel, Seen, ServiceExplanation, explain
-from birdctl.observe.views import Step
 from birdctl.reconcile import control, sources
 from birdctl.settings import Settings
 
 if TYPE_CHECKING:
     from birdctl.cluster.store import Cluster
 
-_SYNC_SECONDS = 10.0
-"""How long an agent may take to carry out what the objects say now, before a difference is one."""
 _SETTINGS = (
     *("manifests", "service_cluster_ip_range", "service_external_ip_range", "loadbalancer_ip_range"),
     *("strict_external_ip_validation", "excluded_cidrs", "ipvs_scheduler", "advertise_cluster_ip"),
@@ -44,29 +41,11 @@ _SETTINGS = (
 )
 
 
-class ExplanationView(View[ServiceExplanation, Step]):
-    """A heading and the steps; one node's answer stands alone, not in a list."""
-
-    def table(self, items: Sequence[ServiceExplanation], *, wide: bool, headers: bool) -> list[str]:  # noqa: ARG002
-        return [
-            line
-            for item in items
-            for line in (
-                f"{item.namespace}/{item.name} on node {item.node}",
-                *tables.lines(route.COLUMNS, item.steps, wide=False, headers=False),
-            )
-        ]
-
-    def document(self, items: Sequence[ServiceExplanation]) -> dict[str, Any]:
-        several = super().document(items)
-        head = {"apiVersion": API_VERSION, "kind": "ServiceExplanation"}
-        return {**head, **several["items"][0]} if len(items) == 1 else several
-
-
-VIEW = ExplanationView(
+VIEW: ExplanationView[ServiceExplanation] = ExplanationView(
     kind="ServiceExplanationList",
     what="explanations",
     name=lambda item: f"explanation/{item.node}/{item.namespace}/{item.name}",
+    heading=lambda item: f"{item.namespace}/{item.name} on node {item.node}",
 )
 
 
@@ -82,12 +61,8 @@ def run(args: argparse.Namespace) -> int:
     found, failures = _in_lab(args, settings) if args.lab else (list(_here(args, settings)), [])
     if failures and not found:
         raise Unavailable("; ".join(failures))
-    VIEW.print(found, "table" if args.output == "text" else args.output)
-    if any(each.agrees is False for each in found):
-        raise NotConverged("the kernel disagrees with the objects; see `birdctl show status` and `birdctl plan`")
-    failures += [step.text for each in found for step in each.steps if step.text.startswith("cannot be read")]
-    show.report(dict.fromkeys(failures))
-    return 2 if failures else 0
+    disagreement = "the kernel disagrees with the objects; see `birdctl show status` and `birdctl plan`"
+    return answer(VIEW, found, args.output, failures, disagreement)
 
 
 def _in_lab(args: argparse.Namespace, settings: Settings) -> tuple[list[ServiceExplanation], list[str]]:
@@ -105,7 +80,7 @@ def _here(args: argparse.Namespace, settings: Settings) -> Iterator[ServiceExpla
 def _explanation(args: argparse.Namespace, settings: Settings, node: str, place: Place | None) -> ServiceExplanation:
     """Once more where an agent needs a moment until its node is what the objects say."""
     found = _looked(args, settings, node, place)
-    if place and found.agrees is False and _synced(place):
+    if place and found.agrees is False and synced([place]):
         found = _looked(args, settings, node, place)
     return found
 
@@ -200,12 +175,3 @@ def _routes(place: Place, objects: ServiceObjects) -> dict[str, list[Evidence]] 
         }
     except BirdctlError as error:
         return str(error)
-
-
-def _synced(place: Place) -> bool:
-    """Whether an agent was waited for."""
-    try:
-        control.ask(place.runtime_dir, "sync", timeout=_SYNC_SECONDS)
-    except BirdctlError:
-        return False  # then what was found stands
-    return True

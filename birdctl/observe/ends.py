@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from birdctl.addresses import Address, parse_address, parse_prefix
+from birdctl.addresses import Address, parse_address
+from birdctl.cluster.faults import Faults
+from birdctl.cluster.nodes import pod_cidrs
 from birdctl.cluster.objects import Node, Pod
 from birdctl.cluster.store import Cluster
 from birdctl.errors import InputError
@@ -72,7 +74,7 @@ def _address_end(cluster: Cluster, address: Address) -> End:
     for node in cluster.objects(Node).values():
         if address in _node_end(node, "").addresses:
             return End(text=f"{address} (node:{node.name})", addresses=(address,), node=node.name, is_node=True)
-        if any(_inside(address, cidr) for cidr in (node.spec.pod_cidr, *node.spec.pod_cidrs)):
+        if any(address in prefix for prefix in pod_cidrs(node, Faults(node.ref))):
             return End(text=f"{address} (of no known pod)", addresses=(address,), node=node.name)
     return End(text=str(address), addresses=(address,))
 
@@ -91,13 +93,6 @@ def _readable(texts: Iterable[str]) -> tuple[Address, ...]:
         except ValueError:
             continue
     return tuple(found)
-
-
-def _inside(address: Address, cidr: str) -> bool:
-    try:
-        return address in parse_prefix(cidr)
-    except ValueError:
-        return False
 
 
 def port(cluster: Cluster, text: str, destination: str) -> tuple[int, str]:

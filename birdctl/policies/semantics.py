@@ -19,6 +19,8 @@ from birdctl.cluster.clusterpolicy import (
     PolicyProtocol,
     PolicySubject,
 )
+from birdctl.cluster.faults import Faults
+from birdctl.cluster.nodes import pod_cidrs
 from birdctl.cluster.objects import (
     Labels,
     Namespace,
@@ -40,7 +42,6 @@ from birdctl.policies.validity import (
     network,
     networks,
     understood,
-    valid_cidr,
     valid_peer,
     valid_port,
 )
@@ -338,7 +339,7 @@ def _all_addresses(node: Node | None) -> set[Address]:
 def _node_of(cluster: Cluster, address: Address) -> Node | None:
     """The node that gives its pods addresses like this."""
     for node in cluster.objects(Node).values():
-        if any(valid_cidr(text) and address in network(text) for text in node.spec.pod_cidrs):
+        if any(address in prefix for prefix in pod_cidrs(node, Faults(node.ref))):
             return node
     return None
 

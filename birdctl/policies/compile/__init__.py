@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from birdctl.addresses import Address, Family
+from birdctl.addresses import Address, Family, Prefix, sort_key
 from birdctl.addresses import family as family_of
 from birdctl.cluster.clusterpolicy import ClusterNetworkPolicy
+from birdctl.cluster.faults import Faults
+from birdctl.cluster.nodes import pod_cidrs
 from birdctl.cluster.objects import Namespace, NetworkPolicy, Node, Object, Pod
 from birdctl.cluster.store import Cluster, Key
 from birdctl.errors import InputError
@@ -22,7 +24,7 @@ from birdctl.policies.compile.directory import Change, Directory
 from birdctl.policies.compile.fixed import Fixed
 from birdctl.policies.compile.matches import block_set
 from birdctl.policies.compile.members import Members
-from birdctl.policies.compile.nodes import node_set, pod_prefixes
+from birdctl.policies.compile.nodes import node_set
 from birdctl.policies.compile.peers import Block, Nodes, Pods
 from birdctl.policies.compile.policies import Change as PolicyChange
 from birdctl.policies.compile.policies import Policies
@@ -68,6 +70,7 @@ class PolicyCompiler:
         self._writers = {family: TableWriter(family, fixed) for family in self._families}
         self._tables: dict[Family, Table] = {}
         self._sets: dict[str, IpSet] = {}
+        self._faults = Faults("")
 
     def compile(self, cluster: Cluster, *, dirty: Collection[Key] | None = None) -> PolicyCompiled:
         """The node's state. `dirty` are the keys changed since the last call, None for all."""
@@ -79,7 +82,7 @@ class PolicyCompiler:
         told = self._tell(changes, self._policies.update(cluster, dirty))
         if told or not self._tables or any(kind == Node.__name__ for kind, _ in dirty):
             self._write(cluster)
-        problems = [problem for policy in self._policies.faulty.values() for problem in policy.problems]
+        problems = [*self._faults, *(each for policy in self._policies.faulty.values() for each in policy.problems)]
         return PolicyCompiled(
             state=self._state(),
             problems=tuple(sorted(problems, key=str)),
@@ -107,13 +110,19 @@ class PolicyCompiler:
 
     def _write(self, cluster: Cluster) -> None:
         """Tables, and the sets that only change with them."""
-        node = cluster.get(Node, self._node)
-        closed = tuple(pod_prefixes(node)) if node and self._options.netpol_default_deny else ()
+        closed = self._closed(cluster.get(Node, self._node))
         self._sets = self._peer_sets(cluster)
         for family in self._families:
             prefixes = [prefix for prefix in closed if family_of(prefix) is family]
             self._tables[family], sets = self._writers[family].table(self._pods.sides(family), prefixes)
             self._sets |= sets
+
+    def _closed(self, node: Node | None) -> list[Prefix]:
+        """Where addresses are closed until their pod is known; CIDRs that cannot be read are faults of the node."""
+        self._faults = Faults(f"Node {self._node}")
+        if node is None or not self._options.netpol_default_deny:
+            return []
+        return sorted(pod_cidrs(node, self._faults), key=sort_key)
 
     def _peer_sets(self, cluster: Cluster) -> dict[str, IpSet]:
         """Those that are not of pods; and the pods' are in use from now on."""

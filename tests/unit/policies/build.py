@@ -16,9 +16,9 @@ NETWORKING = "networking.k8s.io/v1"
 CLUSTER_WIDE = "policy.networking.k8s.io/v1alpha2"
 
 
-def node(name, *addresses, pods=(), labels=None):
+def node(name, *addresses, pods=(), labels=None, annotations=None):
     status = {"addresses": [{"type": "InternalIP", "address": address} for address in addresses]}
-    return _object("v1", "Node", name, {"podCIDRs": list(pods)}, labels=labels, status=status)
+    return _object("v1", "Node", name, {"podCIDRs": list(pods)}, labels=labels, annotations=annotations, status=status)
 
 
 def namespace(name, **labels):

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import pytest
 
+from birdctl.addresses import Family
 from birdctl.cluster.store import Cluster
+from birdctl.policies.compile import PolicyCompiler
+from birdctl.policies.options import PolicyOptions
+from birdctl.policies.semantics import judge
+from birdctl.policies.simulate import verdict
 from tests.unit.policies.build import block, expression, labels, namespace, node, packet, pod, policy
 from tests.unit.policies.network import Network
 
@@ -185,6 +190,22 @@ def test_a_pod_and_its_own_node_always_reach_each_other(default_deny):
     assert network.allows(packet(WEB, OWN_NODE))
     assert not network.allows(packet(OTHER_NODE, WEB))
     assert not network.allows(packet(WEB, OTHER_NODE))
+
+
+def test_the_annotation_of_pod_cidrs_says_which_addresses_are_closed_by_default():
+    nodes = Cluster.of(node("n1", OWN_NODE, pods=["10.1.1.0/24"], annotations={"birdctl.io/pod-cidrs": "10.7.0.0/24"}))
+    state = PolicyCompiler("n1", PolicyOptions(netpol_default_deny=True)).compile(nodes).state
+    for address, is_open in (("10.7.0.9", False), ("10.1.1.9", True)):
+        question = packet(OUTSIDE, address)
+        assert verdict(state, Family.IPV4, "FORWARD", question).allowed is is_open
+        assert judge(nodes, question, default_deny=True).allowed is is_open
+
+
+@pytest.mark.parametrize("default_deny", [False, True])
+def test_pod_cidrs_that_cannot_be_read_are_told_where_they_decide(default_deny):
+    nodes = Cluster.of(node("n1", OWN_NODE, pods=["10.1.1.9/24"]))
+    found = PolicyCompiler("n1", PolicyOptions(netpol_default_deny=default_deny)).compile(nodes).problems
+    assert [(each.origin, each.field) for each in found] == [("Node n1", "spec.podCIDRs")] * default_deny
 
 
 def test_a_pod_reaches_itself_and_errors_and_neighbours_get_through():

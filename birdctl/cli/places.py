@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from birdctl.errors import BackendError, BirdctlError, InputError, Unavailable
+from birdctl.errors import BirdctlError, InputError, Unavailable
 from birdctl.reconcile import control
 from birdctl.routing import inventory
 from birdctl.routing.commit import BirdBackend
@@ -35,8 +35,8 @@ class Place:
         return BirdBackend(self.bird_socket, self.bird_config, self.runtime_dir)
 
     def inventory(self) -> Inventory:
-        """The names of the last commit; without one, BIRD's own names have to do."""
-        return read_inventory(self.runtime_dir) or Inventory(node=self.node, digest="", version=(), router_id="")
+        """The names of the last commit; without one, BIRD's own names have to do. Raises BackendError."""
+        return inventory.read(self.runtime_dir) or Inventory(node=self.node, digest="", version=(), router_id="")
 
     @property
     def has_birdctl(self) -> bool:
@@ -69,17 +69,9 @@ class Place:
         return self.bird_socket.exists() or inventory.path(self.runtime_dir).exists()
 
 
-def read_inventory(runtime_dir: Path) -> Inventory | None:
-    """What the last commit on a node wrote, if there was one. Raises BackendError without permission."""
-    try:
-        return inventory.read(runtime_dir)
-    except PermissionError:
-        raise BackendError(f"no permission to read {inventory.path(runtime_dir)}: run it as root") from None
-
-
 def local(settings: Settings) -> Place:
     """The node birdctl runs on."""
-    known = read_inventory(settings.runtime_dir)
+    known = inventory.read(settings.runtime_dir)
     return Place(
         node=known.node if known else _of_agent(settings.runtime_dir) or settings.node,
         runtime_dir=settings.runtime_dir,

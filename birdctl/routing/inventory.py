@@ -79,6 +79,8 @@ def read(folder: Path) -> Inventory | None:
         return msgspec.json.decode(path(folder).read_bytes(), type=Inventory)
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
+    except PermissionError:
+        raise BackendError(f"no permission to read {path(folder)}: run it as root") from None
     except OSError as error:
         raise BackendError(f"cannot read {error.filename}: {error.strerror}") from None
 

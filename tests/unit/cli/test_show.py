@@ -186,7 +186,7 @@ def test_without_permission_the_error_is_one_line(tmp_path: Path, monkeypatch: p
     def refuse(_: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("birdctl.routing.inventory.read", refuse)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(BackendError, match=r"no permission to read .*: run it as root"):
         places.local(Settings(runtime_dir=tmp_path))
 

@@ -1,14 +1,14 @@
 """The agent's own socket, `<runtime-dir>/agent.sock`: one line of JSON in, one line of JSON out, then the end.
 
-Requests: `{"request": "status"}`, `{"request": "sync", "timeout": SECONDS}`, `{"request": "plan"}`,
-`{"request": "policies"}`, `{"request": "services"}`, `{"request": "service", "name": "NAMESPACE/NAME"}`. A reply
-is what was asked for (a plan in both forms: `{"text": TEXT, "document": PLAN}`), or `{"error": TEXT}`. Only root
-reaches the socket (mode 0600): no further authentication.
+A line in is a Query: `{"request": "status"}`, `sync` and `plan` (with a `timeout` in seconds), `policies`, `services`,
+`service` (with a `name`, `NAMESPACE/NAME`). A reply is what was asked for (a plan in both forms: `{"text": TEXT,
+"document": PLAN}`), or `{"error": TEXT}`. Only root reaches the socket (mode 0600): no further authentication.
 """
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import socket
 import threading
@@ -20,27 +20,38 @@ import msgspec
 
 from birdctl.errors import BackendError, BirdctlError, Unavailable
 
-Handler = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+log = logging.getLogger(__name__)
 
-_LONGEST_REQUEST = 64 * 1024
+_PIECE = 64 * 1024
 _GRACE = 2.0  # seconds for the agent to say that `timeout` is over
 _PATIENCE = 5.0  # seconds that a client may take to send its line
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`timeout` is how many seconds the answer may take; `name` what it is about, where that has one."""
+
+    request: str
+    timeout: float = 5.0
+    name: str = ""
+
+
+Handler = Callable[[Query], Mapping[str, Any]]
 
 
 def socket_path(runtime_dir: Path) -> Path:
     return runtime_dir / "agent.sock"
 
 
-def ask(runtime_dir: Path, request: str, *, timeout: float = 5.0, **details: str) -> dict[str, Any]:
-    """The running agent's reply to a request with these details. Raises Unavailable when no agent answers within
-    `timeout` seconds, BackendError with the agent's words when it answers with an error.
+def ask(runtime_dir: Path, request: str, *, timeout: float = 5.0, name: str = "") -> dict[str, Any]:
+    """The running agent's reply to a Query. Raises Unavailable when no agent answers within `timeout` seconds,
+    BackendError with the agent's words when it answers with an error.
     """
-    path = socket_path(runtime_dir)
+    path, query = socket_path(runtime_dir), Query(request=request, timeout=timeout, name=name)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout + _GRACE)
         try:
             connection.connect(str(path))
-            connection.sendall(msgspec.json.encode({"request": request, "timeout": timeout, **details}) + b"\n")
+            connection.sendall(msgspec.json.encode(query) + b"\n")
             reply: dict[str, Any] = msgspec.json.decode(_read_line(connection))
         except TimeoutError:
             raise Unavailable(f"the agent did not answer {request!r} within {timeout:g} s") from None
@@ -111,20 +122,23 @@ class ControlServer:
 
     def _reply(self, line: bytes) -> Mapping[str, Any]:
         try:
-            request = msgspec.json.decode(line)
-            handler = self._handlers[request["request"]]
-        except (msgspec.DecodeError, LookupError, TypeError):
+            query = msgspec.json.decode(line, type=Query)
+            handler = self._handlers[query.request]
+        except (msgspec.DecodeError, KeyError):
             return {"error": f"not a request; known are {', '.join(sorted(self._handlers))}"}
         try:
-            return handler(request)
+            return handler(query)
         except BirdctlError as error:
             return {"error": str(error)}
+        except Exception as error:
+            log.exception("a bug in the answer to %s", query.request)
+            return {"error": f"bug: {type(error).__name__}"}
 
 
 def _read_line(connection: socket.socket) -> bytes:
     data = b""
     while not data.endswith(b"\n"):
-        piece = connection.recv(_LONGEST_REQUEST)
+        piece = connection.recv(_PIECE)
         if not piece:
             break
         data += piece

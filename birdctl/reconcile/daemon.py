@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from birdctl.errors import BackendError, InputError
 from birdctl.observe.counters import Counters
-from birdctl.reconcile.control import ControlServer
+from birdctl.reconcile.control import ControlServer, Query
 from birdctl.reconcile.sources import domains, open_inboxes, open_source
 from birdctl.settings import Settings
 
@@ -124,29 +124,29 @@ class _Daemon:
 
     # In threads of their own.
 
-    def _status(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _status(self, _: Query) -> Mapping[str, Any]:
         from birdctl.observe.state import document  # noqa: PLC0415 - loaded with the agent
 
         return document(self._agent.state)
 
-    def _sync(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        return self._agent.sync(float(request["timeout"]))
+    def _sync(self, query: Query) -> Mapping[str, Any]:
+        return self._agent.sync(query.timeout)
 
-    def _plan(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        return self._agent.plan(float(request["timeout"]))
+    def _plan(self, query: Query) -> Mapping[str, Any]:
+        return self._agent.plan(query.timeout)
 
-    def _policies(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _policies(self, _: Query) -> Mapping[str, Any]:
         from birdctl.observe.policies import reply  # noqa: PLC0415 - only who asks pays for it
 
         return reply(self._agent.state)
 
-    def _services(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _services(self, _: Query) -> Mapping[str, Any]:
         from birdctl.observe.services import reply  # noqa: PLC0415 - only who asks pays for it
 
         return reply(self._agent.state)
 
-    def _service(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        return self._agent.describe_service(str(request["name"]))
+    def _service(self, query: Query) -> Mapping[str, Any]:
+        return self._agent.describe_service(query.name)
 
     def _settle(self) -> None:
         self._serve_http()

@@ -281,6 +281,9 @@ class Loop(ABC, Generic[P]):
             return self._plan()
         except BirdctlError as error:
             return {"error": str(error)}
+        except Exception as error:
+            log.exception("a bug in this plan")
+            return {"error": f"bug: {type(error).__name__}"}
 
 
 def _outcome(question: Callable[[Cluster], T], cluster: Cluster) -> Callable[[], T]:

@@ -13,14 +13,13 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from queue import Empty, SimpleQueue
 from typing import Any
 
 import msgspec
 
 from birdctl.addresses import Address, Family
 from birdctl.cluster.store import Cluster, Key
-from birdctl.errors import BackendError, InputError, NotProgrammed
+from birdctl.errors import BackendError, InputError, NotProgrammed, Unavailable
 from birdctl.netfilter import sysctl
 from birdctl.observe.counters import Counters
 from birdctl.observe.state import Policies
@@ -30,7 +29,7 @@ from birdctl.policies.compile import PolicyCompiler, ProgrammedPolicy
 from birdctl.policies.counters import Counter
 from birdctl.policies.model import PolicyState
 from birdctl.reconcile.backoff import Backoff
-from birdctl.reconcile.inbox import Call, Inbox
+from birdctl.reconcile.inbox import Inbox
 from birdctl.reconcile.loop import Loop
 from birdctl.reconcile.policy_plan import PolicyPlan, make_policy_plan
 from birdctl.settings import Settings
@@ -38,8 +37,6 @@ from birdctl.settings import Settings
 log = logging.getLogger(__name__)
 
 BETWEEN_CUTS_SECONDS = 1.0
-COUNT_SECONDS = 5.0
-"""How long a scrape waits for the loop."""
 REFUSED_SECONDS = (5.0, 300.0)
 """How long until the kernel is asked again for what it refused."""
 
@@ -134,11 +131,9 @@ class PolicyLoop(Loop[Policies]):
 
     def counters(self) -> tuple[Counter, ...]:
         """What passed the rules of each policy, never less than before. For other threads: the loop reads it."""
-        reply: SimpleQueue[tuple[Counter, ...]] = SimpleQueue()
-        self._inbox.post(Call(lambda: reply.put(self._count())))
         try:
-            return reply.get(timeout=COUNT_SECONDS)
-        except Empty:
+            return self.ask(lambda _: self._count())
+        except Unavailable:
             return self._counted
 
     def _count(self) -> tuple[Counter, ...]:

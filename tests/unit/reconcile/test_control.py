@@ -12,12 +12,20 @@ import msgspec
 import pytest
 
 from birdctl.errors import BackendError, InputError, Unavailable
-from birdctl.reconcile.control import ControlServer, ask, socket_path
+from birdctl.reconcile.control import ControlServer, Query, ask, socket_path
 from tests.polling import eventually
 
 
-def wrong(_: Mapping[str, Any]) -> Mapping[str, Any]:
+def echo(query: Query) -> Mapping[str, Any]:
+    return {"request": query.request, "timeout": query.timeout, "name": query.name}
+
+
+def wrong(_: Query) -> Mapping[str, Any]:
     raise InputError("Node a", "", "is not in the cluster")
+
+
+def broken(_: Query) -> Mapping[str, Any]:
+    raise ZeroDivisionError
 
 
 @pytest.fixture
@@ -27,13 +35,13 @@ def release() -> threading.Event:
 
 @pytest.fixture
 def runtime_dir(tmp_path: Path, release: threading.Event) -> Iterator[Path]:
-    """Where a server answers `echo` and `wrong`, and `slow` once it is released."""
+    """Where a server answers `echo`, `wrong` and `broken`, and `slow` once it is released."""
 
-    def slow(_: Mapping[str, Any]) -> Mapping[str, Any]:
+    def slow(_: Query) -> Mapping[str, Any]:
         release.wait(10)
         return {}
 
-    server = ControlServer(tmp_path / "run", {"echo": dict, "wrong": wrong, "slow": slow})
+    server = ControlServer(tmp_path / "run", {"broken": broken, "echo": echo, "wrong": wrong, "slow": slow})
     server.start()
     yield tmp_path / "run"
     release.set()
@@ -41,7 +49,7 @@ def runtime_dir(tmp_path: Path, release: threading.Event) -> Iterator[Path]:
 
 
 def test_a_request_gets_its_handlers_reply(runtime_dir: Path) -> None:
-    assert ask(runtime_dir, "echo", timeout=3.0) == {"request": "echo", "timeout": 3.0}
+    assert ask(runtime_dir, "echo", timeout=3.0, name="a/b") == {"request": "echo", "timeout": 3.0, "name": "a/b"}
 
 
 def test_an_expected_error_comes_back_in_its_own_words(runtime_dir: Path) -> None:
@@ -49,12 +57,19 @@ def test_an_expected_error_comes_back_in_its_own_words(runtime_dir: Path) -> Non
         ask(runtime_dir, "wrong")
 
 
+def test_a_bug_in_an_answer_is_an_error_too(runtime_dir: Path) -> None:
+    with pytest.raises(BackendError, match=r"^bug: ZeroDivisionError$"):
+        ask(runtime_dir, "broken")
+
+
 def test_an_unknown_request_is_told_which_ones_are_known(runtime_dir: Path) -> None:
-    with pytest.raises(BackendError, match="known are echo, slow, wrong"):
+    with pytest.raises(BackendError, match="known are broken, echo, slow, wrong"):
         ask(runtime_dir, "reboot")
 
 
-@pytest.mark.parametrize("line", [b"\n", b"nonsense\n", b"[]\n", b"{}\n", b'{"request": []}\n'])
+@pytest.mark.parametrize(
+    "line", [b"\n", b"nonsense\n", b"[]\n", b"{}\n", b'{"request": []}\n', b'{"request": "echo", "timeout": "x"}\n']
+)
 def test_what_is_no_request_is_answered_with_an_error(runtime_dir: Path, line: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(socket_path(runtime_dir)))
@@ -89,7 +104,7 @@ def test_a_second_agent_does_not_start_beside_the_first(runtime_dir: Path) -> No
 def test_the_socket_of_an_agent_that_died_is_taken_over(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left_behind:
         left_behind.bind(str(socket_path(tmp_path)))
-    server = ControlServer(tmp_path, {"echo": dict})
+    server = ControlServer(tmp_path, {"echo": echo})
     server.start()
     assert ask(tmp_path, "echo")["request"] == "echo"
     server.stop()

@@ -5,7 +5,7 @@ set -eu
 node=$1
 shift
 mkdir -p /run/bird /run/birdctl
-test -s /etc/bird/bird.conf || test -s /etc/bird/bird.conf || cat > /etc/bird/bird.conf <<END
+test -s /etc/bird/bird.conf || cat > /etc/bird/bird.conf <<END
 log stderr all;
 router id 192.0.0.8;
 protocol device {}

@@ -57,6 +57,12 @@ def test_the_images_are_those_of_this_version(name: str):
     assert CONTAINERS[name]["image"] == f"birdctl/{name}:{__version__}"
 
 
+@pytest.mark.parametrize("page", ["README.md", "Dockerfile"])
+def test_the_images_are_those_that_people_are_told_to_build(page: str):
+    for container in CONTAINERS.values():
+        assert f" -t {container['image']} ." in (ROOT / page).read_text()
+
+
 def test_the_agent_takes_its_arguments_and_its_settings(tmp_path: Path):
     found = settings_of_the_agent(tmp_path)
     assert found.node == "node1"

@@ -5,13 +5,14 @@
     │  └─ NotProgrammed  it is understood, and this node cannot do it
     ├─ UnsafePlan        the plan would remove too much: numbers, and the flag that overrides
     ├─ BackendError      BIRD or the node refused: what was asked and what was answered
+    │  ├─ Undone         BIRD ran it on probation and is back at what it ran before: a retry costs sessions again
     │  ├─ Unavailable    the daemon, socket or API server is not there (yet): worth a retry
     │  └─ ApiRefused     the API server said no: carries the HTTP status
     ├─ NotConverged      applied, but what was read back differs
     └─ UnknownRule       our chains have a rule that birdctl does not write: no answer is better than a guess
 
-Raised once, where the cause is known; caught in two places, the command line (message, exit code 1) and the agent's
-loop (log, back off). No message ever contains a secret.
+Raised once, where the cause is known; ended in two places, the command line (message, exit code 1) and the agent's
+loop (log, back off). In between only who has another way to go on catches one. No message ever contains a secret.
 """
 
 from __future__ import annotations

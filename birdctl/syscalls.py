@@ -1,4 +1,4 @@
-"""The five system calls that Python 3.11 lacks: mount, umount, pivot_root, unshare, setns, and a recursive read-only.
+"""The system calls that Python 3.11 lacks: mount, umount, pivot_root, unshare, setns, mount_setattr.
 
 Each raises OSError with the path it was about. Names and numbers are those of mount(2), mount_setattr(2), unshare(2).
 """

@@ -1,4 +1,7 @@
-"""Keeps BIRD at what the cluster says until a signal ends it; sessions and routes stay. SIGHUP reads --config again."""
+"""Keeps the node at what the cluster says until a signal ends it: with `--run-router` BIRD, with `--run-firewall` the
+rules of policies, with `--run-service-proxy` virtual servers and their addresses; with `--run-loadbalancer` also the
+addresses of Services. All of that stays when the agent ends. SIGHUP reads --config again.
+"""
 
 from __future__ import annotations
 

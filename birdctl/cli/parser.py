@@ -110,7 +110,7 @@ def placeholder(action: argparse.Action) -> str:
 
 def root() -> Parser:
     """The parser of what stands before the verb."""
-    parser = Parser("birdctl", "Makes every Kubernetes node a BIRD router.")
+    parser = Parser("birdctl", "Makes every Kubernetes node a BIRD router, an IPVS load balancer and a firewall.")
     parser.usage = "birdctl [--log-level LEVEL] [--log-format FORMAT] [--runtime-dir DIR] VERB …"
     parser.epilog = "verbs:\n" + overview() + "\n\nbirdctl VERB --help says more about one."
     add_settings(parser, GLOBAL)

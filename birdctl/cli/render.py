@@ -1,6 +1,7 @@
 """Made from the manifests or the API server alone: with `--run-router` `bird.conf`, for the BIRD version given and with
 the passwords in it; with `--run-firewall` `ipset`, `iptables` and `ip6tables`, for `ipset restore` and
-`iptables-restore --noflush`.
+`iptables-restore --noflush`; with `--run-service-proxy` what services add to these, `ipvs` for `ipvsadm -R` and
+`links` for `ip -batch`.
 
 Exit code 2: an object was left out, or a node could not be rendered; the lines on stderr say why.
 """

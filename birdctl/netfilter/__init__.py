@@ -1,1 +1,3 @@
-"""The kernel's packet filters, sets and connections, for whoever owns a part of them: policies and services."""
+"""The kernel as policies and services share it: packet filters, sets and connections, of which each owns a part; links,
+addresses, routes and rules (`rtnetlink`), and settings (`sysctl`).
+"""

@@ -3,5 +3,6 @@
 compile (pure): pods, namespaces and policies -> model.PolicyState
 semantics (pure): what the API says about one packet, without the compiler
 simulate (pure): what a PolicyState does with one packet
-iptables, ipset, conntrack, apply: the only code that reads or writes the kernel's tables
+transition, closing (pure): on which states the kernel gets from one to the other, and what holds when it refuses some
+apply, cutting: what reads and writes the kernel, through `netfilter`
 """

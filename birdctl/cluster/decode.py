@@ -49,6 +49,8 @@ _METADATA = {
     *("deletionTimestamp", "deletionGracePeriodSeconds", "finalizers", "ownerReferences", "managedFields"),
     *("generateName", "selfLink"),
 }
+_OF_TEXTS = {"labels", "annotations", "matchLabels"}
+"""Fields that are a mapping of the author's own words to texts."""
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -181,12 +183,20 @@ def _group(api_version: str) -> str:
 
 
 def _without_nulls(value: Any) -> Any:
-    """A null is an absent field to an API server."""
+    """A null is an absent field to an API server, and an empty text among texts."""
     if isinstance(value, Mapping):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+        return {
+            key: _texts(item) if key in _OF_TEXTS else _without_nulls(item)
+            for key, item in value.items()
+            if item is not None
+        }
     if isinstance(value, list):
         return [_without_nulls(item) for item in value]
     return value
+
+
+def _texts(value: Any) -> Any:
+    return {key: "" if item is None else item for key, item in value.items()} if isinstance(value, Mapping) else value
 
 
 def _refuse_unknown(value: Any, known: set[str], name: str, prefix: str) -> None:

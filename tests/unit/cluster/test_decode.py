@@ -9,7 +9,7 @@ import yaml
 
 from birdctl.cluster.bgp import BGPPeer
 from birdctl.cluster.decode import KINDS, decode, decode_json, decode_text
-from birdctl.cluster.objects import EndpointSlice, NetworkPolicy, Node, Object, Secret, Service
+from birdctl.cluster.objects import EndpointSlice, LabelSelector, NetworkPolicy, Node, Object, Secret, Service
 from birdctl.errors import InputError
 
 OURS = "birdctl.io/v1alpha1"
@@ -103,6 +103,26 @@ def test_other_kinds_are_not_read(api_version: str, kind: str):
 def test_a_null_is_an_absent_field():
     document = node(metadata={"name": "n1", "labels": None, "creationTimestamp": None}, spec=None)
     assert decode(document) == decode(node())
+
+
+@pytest.mark.parametrize("empty", ["", None])
+def test_a_null_among_labels_is_an_empty_text(empty: object):
+    """Left out, it would make a selector that takes everything."""
+    selector = {"matchLabels": {"app": empty}}
+    found = decode(policy_from({"podSelector": selector}, labels={"app": empty}))
+    assert isinstance(found, NetworkPolicy)
+    assert found.metadata.labels == {"app": ""}
+    (rule,) = found.spec.ingress
+    assert rule.from_[0].pod_selector == LabelSelector(match_labels={"app": ""})
+
+
+def policy_from(peer: object, **metadata: object) -> dict[str, object]:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "p", **metadata},
+        "spec": {"ingress": [{"from": [peer]}]},
+    }
 
 
 def test_the_annotation_of_kubectl_apply_is_not_kept():

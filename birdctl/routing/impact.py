@@ -140,6 +140,7 @@ _OTHER_TYPES = ("kernel", "pipe", "direct", "device", "bfd")
 _CHANNELS = ("ipv4", "ipv6")
 _SYMBOLS = ("filter", "function", "define")
 _DIGEST = "BIRDCTL_DIGEST"  # always differs, and nothing uses it
+_ROUTE = re.compile(r'#[^\n]*|"[^"]*"|\broute\s+([^\s;{]+)')
 
 
 _Change = tuple[Effect, str]
@@ -152,27 +153,27 @@ def _rules(version: tuple[int, ...]) -> Mapping[str, Rules]:
 
 
 class _Config:
-    """The outermost statements of one configuration, by what they are."""
+    """The outermost statements of one configuration, by what they are.
+
+    `symbols`: the text of each filter, function and define, by name; `router_id`: the whole statement.
+    """
 
     def __init__(self, text: str) -> None:
-        self._sections = sections(text)
+        self._protocols: dict[str, dict[str, str]] = {}
+        self.symbols: dict[str, str] = {}
+        self.router_id = ""
+        for head, statement in sections(text).items():
+            kind, *rest = head.split(maxsplit=2)
+            if kind == "protocol":
+                self._protocols.setdefault(rest[0], {})[" ".join(rest[1:])] = statement
+            elif kind in _SYMBOLS and rest[0] != _DIGEST:
+                self.symbols[rest[0]] = statement
+            elif kind == "router":
+                self.router_id = head
 
-    def protocols(self, kind: str) -> dict[str, str]:
+    def protocols(self, kind: str) -> Mapping[str, str]:
         """The text of each protocol of one type, by name."""
-        start = f"protocol {kind} "
-        return {name.removeprefix(start): text for name, text in self._sections.items() if name.startswith(start)}
-
-    def symbols(self) -> dict[str, str]:
-        """The text of each filter, function and define, by name."""
-        return {
-            words[1]: text
-            for name, text in self._sections.items()
-            if (words := name.split(maxsplit=2))[0] in _SYMBOLS and words[1] != _DIGEST
-        }
-
-    @property
-    def router_id(self) -> str:
-        return next((name for name in self._sections if name.startswith("router id ")), "")
+        return self._protocols.get(kind, {})
 
 
 class _Comparison:
@@ -182,7 +183,7 @@ class _Comparison:
         self._old = old
         self._new = new
         self._rules = rules
-        self._symbols = _changed_symbols(old.symbols(), new.symbols())
+        self._symbols = _changed_symbols(old.symbols, new.symbols)
 
     def protocols(self, kind: str) -> Iterator[SessionImpact]:
         """What happens to each protocol of one type, by name."""
@@ -312,11 +313,11 @@ def _prefixes(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, tuple
 def _routes(these: Mapping[str, str], others: Mapping[str, str]) -> set[tuple[str, str]]:
     """Prefix and protocol of all routes of those static protocols that are not in `others` with the same text."""
     return {
-        (statement.words[1], name)
+        (prefix, name)
         for name, text in these.items()
         if others.get(name) != text
-        for statement in _blocks(text)[""]
-        if statement.words[0] == "route"
+        for prefix in _ROUTE.findall(text)
+        if prefix
     }
 
 

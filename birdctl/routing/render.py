@@ -24,7 +24,7 @@ from birdctl.secret import Secret
 
 Block = Originated | Filter | Session
 
-_PASSWORD = re.compile(r'(?<=password )"[^"]*"')
+_PASSWORD = re.compile(r'password "[^"]*"')
 TEMPLATES = Path(__file__).parent.parent / "bird-templates"
 
 
@@ -96,7 +96,7 @@ class _Renderer:
 
 def _digest(body: str, passwords: tuple[tuple[str, Secret], ...]) -> str:
     """Names the text to everybody, so nobody must find a password by trying which one gives this digest."""
-    shown = _PASSWORD.sub("***", body)
+    shown = _PASSWORD.sub("password ***", body)
     return hashlib.sha256(shown.encode() + _stretched(passwords)).hexdigest()[:16]
 
 

@@ -7,9 +7,10 @@ no escapes, `#` starts a comment, and braces inside brackets belong to a prefix 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import NamedTuple
 
 _TOKEN = re.compile(r'#[^\n]*|"[^"]*"|\[[^\]]*\]|[{};]|[^\s{};"#\[]+')
 _OUTER = re.compile(r'#[^\n]*|"[^"]*"|\[[^\]]*\]|[{};]')
@@ -26,15 +27,59 @@ class Statement:
         return " ".join(self.words)
 
 
-@lru_cache(maxsize=2)  # what is a candidate now is what runs at the next change
+class _Sections(NamedTuple):
+    """Where the outermost statements of a text end, and their names. Each begins where the one before it ends."""
+
+    text: str
+    ends: list[int]
+    names: list[str]
+
+
+class _Reader:
+    """Remembers the last text. What BIRD is to run next is much like it: only what differs is looked at."""
+
+    def __init__(self) -> None:
+        self._last = _Sections("", [], [])
+
+    def read(self, text: str) -> _Sections:
+        last = self._last
+        if text != last.text:
+            self._last = last = _sections(text, last)
+        return last
+
+
+_read = _Reader().read
+
+
 def sections(text: str) -> Mapping[str, str]:
     """The text of every outermost statement, by what stands before its block (`protocol bgp node_n2`) or semicolon.
 
     Cheap: nothing inside a block is looked at. Raises ValueError when its braces do not match.
     """
-    found: dict[str, str] = {}
-    depth = start = head = 0
-    for token in _OUTER.finditer(text):
+    _, ends, names = _read(text)
+    starts = [0, *ends]
+    return {name: text[start:end] for name, start, end in zip(names, starts, ends, strict=False) if name}
+
+
+def _sections(text: str, like: _Sections) -> _Sections:
+    unchanged = bisect_right(like.ends, _shared(text, like.text))
+    ends, names = like.ends[:unchanged], like.names[:unchanged]
+    moved = len(text) - len(like.text)
+    same_from = len(text) - _shared(text[::-1], like.text[::-1])
+    for end, name in _scan(text, ends[-1] if ends else 0):
+        ends.append(end)
+        names.append(name)
+        rest = bisect_left(like.ends, end - moved)
+        if end >= same_from and like.ends[rest : rest + 1] == [end - moved]:
+            ends += [each + moved for each in like.ends[rest + 1 :]]
+            names += like.names[rest + 1 :]
+            break
+    return _Sections(text, ends, names)
+
+
+def _scan(text: str, start: int) -> Iterator[tuple[int, str]]:
+    depth = head = 0
+    for token in _OUTER.finditer(text, start):
         symbol = token[0]
         if symbol == "{":
             head = head if depth else token.start()
@@ -42,13 +87,22 @@ def sections(text: str) -> Mapping[str, str]:
         elif symbol == "}":
             depth -= 1
         if symbol in ("}", ";") and depth == 0:
-            end = token.end()
-            if name := _name(text[start : head or token.start()]):
-                found[name] = text[start:end]
-            start, head = end, 0
+            yield token.end(), _name(text[start : head or token.start()])
+            start, head = token.end(), 0
     if depth:
         raise ValueError("braces do not match")
-    return found
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters they have in common at the beginning."""
+    known, limit = 0, min(len(one), len(other))
+    while known < limit:
+        middle = (known + limit + 1) // 2
+        if one[known:middle] == other[known:middle]:
+            known = middle
+        else:
+            limit = middle - 1
+    return known
 
 
 def _name(text: str) -> str:

@@ -42,7 +42,7 @@ def _read(text: str) -> dict[str, str] | str:
 @example("a { b; } c;", "a { b; { } c;")
 def test_a_text_is_read_the_same_after_any_other(before: str, text: str) -> None:
     expected = _read_afresh(text)
-    _read(before)
+    _read_afresh(before)
     assert _read(text) == expected
 
 

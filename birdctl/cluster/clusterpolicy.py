@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from birdctl.cluster.objects import LabelSelector, Object, Struct
+from birdctl.cluster.objects import Exact, LabelSelector, Object, Struct
 
 
-class NamespacedPods(Struct, frozen=True, kw_only=True):
+class NamespacedPods(Exact, frozen=True, kw_only=True):
     """Pods by their namespace's labels and their own."""
 
     namespace_selector: LabelSelector = LabelSelector()
@@ -34,19 +34,19 @@ class PolicyPeer(Struct, frozen=True, kw_only=True):
     nodes: LabelSelector | None = None
 
 
-class PortRange(Struct, frozen=True, kw_only=True):
+class PortRange(Exact, frozen=True, kw_only=True):
     start: int
     end: int
 
 
-class DestinationPort(Struct, frozen=True, kw_only=True):
+class DestinationPort(Exact, frozen=True, kw_only=True):
     """A number or a range."""
 
     number: int | None = None
     range: PortRange | None = None
 
 
-class ProtocolPorts(Struct, frozen=True, kw_only=True):
+class ProtocolPorts(Exact, frozen=True, kw_only=True):
     """Without `destination_port` the whole protocol."""
 
     destination_port: DestinationPort | None = None
@@ -61,7 +61,7 @@ class PolicyProtocol(Struct, frozen=True, kw_only=True):
     destination_named_port: str = ""
 
 
-class ClusterIngressRule(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
+class ClusterIngressRule(Exact, frozen=True, kw_only=True, rename={"from_": "from"}):
     """`action` is Accept, Deny or Pass; `protocols` None is everything."""
 
     action: str
@@ -70,7 +70,7 @@ class ClusterIngressRule(Struct, frozen=True, kw_only=True, rename={"from_": "fr
     protocols: tuple[PolicyProtocol, ...] | None = None
 
 
-class ClusterEgressRule(Struct, frozen=True, kw_only=True):
+class ClusterEgressRule(Exact, frozen=True, kw_only=True):
     """`action` is Accept, Deny or Pass; `protocols` None is everything."""
 
     action: str

@@ -1,7 +1,8 @@
 """From documents to typed objects, or to one error that names object and field.
 
-Our own kinds refuse what they do not know, Kubernetes' kinds ignore it. Documents are completed as an API server
-completes them, so that a manifest folder and an API server give the same objects.
+Our own kinds refuse what they do not know, and so do policies, which would otherwise allow more than was meant; other
+kinds of Kubernetes ignore it. Documents are completed as an API server completes them, so that a manifest folder and
+an API server give the same objects.
 """
 
 from __future__ import annotations

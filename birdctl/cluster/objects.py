@@ -18,6 +18,10 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_def
     """Base of every decoded value."""
 
 
+class Exact(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A value that would mean something else without a field that is not known: a policy that allows more."""
+
+
 class ObjectMeta(Struct, frozen=True, kw_only=True):
     name: str
     namespace: str = ""
@@ -64,13 +68,19 @@ class Object(Struct, frozen=True, kw_only=True):
         return f"{self.kind} {self.key}"
 
 
-class LabelSelectorRequirement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LabelSelectorRequirement(Exact, frozen=True, kw_only=True):
+    """Raises ValueError when `values` do not go with `operator`."""
+
     key: str
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
     values: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if (self.operator in ("In", "NotIn")) is not bool(self.values):
+            raise ValueError(f"{'no ' * bool(self.values)}values are expected for {self.operator}")
 
-class LabelSelector(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+
+class LabelSelector(Exact, frozen=True, kw_only=True):
     """metav1.LabelSelector: all requirements hold; an empty selector matches everything."""
 
     match_labels: Labels = {}
@@ -331,7 +341,7 @@ class EndpointSlice(Object, frozen=True, kw_only=True):
         return f"{self.namespace}/{service}" if service else ""
 
 
-class NetworkPolicyPort(Struct, frozen=True, kw_only=True):
+class NetworkPolicyPort(Exact, frozen=True, kw_only=True):
     """`port` is a number, a container port's name, or None for all; `end_port` makes a range of numbers."""
 
     protocol: str = "TCP"
@@ -339,12 +349,12 @@ class NetworkPolicyPort(Struct, frozen=True, kw_only=True):
     end_port: int | None = None
 
 
-class IPBlock(Struct, frozen=True, kw_only=True, rename={"except_": "except"}):
+class IPBlock(Exact, frozen=True, kw_only=True, rename={"except_": "except"}):
     cidr: str
     except_: tuple[str, ...] = ()
 
 
-class NetworkPolicyPeer(Struct, frozen=True, kw_only=True):
+class NetworkPolicyPeer(Exact, frozen=True, kw_only=True):
     """Either an `ip_block`, or pods by their own labels and their namespace's (None: the policy's own namespace)."""
 
     pod_selector: LabelSelector | None = None
@@ -352,17 +362,17 @@ class NetworkPolicyPeer(Struct, frozen=True, kw_only=True):
     ip_block: IPBlock | None = None
 
 
-class NetworkPolicyIngressRule(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
+class NetworkPolicyIngressRule(Exact, frozen=True, kw_only=True, rename={"from_": "from"}):
     from_: tuple[NetworkPolicyPeer, ...] = ()
     ports: tuple[NetworkPolicyPort, ...] = ()
 
 
-class NetworkPolicyEgressRule(Struct, frozen=True, kw_only=True):
+class NetworkPolicyEgressRule(Exact, frozen=True, kw_only=True):
     to: tuple[NetworkPolicyPeer, ...] = ()
     ports: tuple[NetworkPolicyPort, ...] = ()
 
 
-class NetworkPolicySpec(Struct, frozen=True, kw_only=True):
+class NetworkPolicySpec(Exact, frozen=True, kw_only=True):
     pod_selector: LabelSelector = LabelSelector()
     policy_types: tuple[Literal["Ingress", "Egress"], ...] = ()
     ingress: tuple[NetworkPolicyIngressRule, ...] = ()

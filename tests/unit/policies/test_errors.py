@@ -81,6 +81,14 @@ def broken(document):
 
 
 WEB_ONLY = labels(app="web")
+
+
+def not_in(**expression):
+    """Pods that are not in a list which is not there."""
+    expression = {"key": "app", "operator": "NotIn", "values": [], **expression}
+    return {"from": [{"podSelector": {"matchExpressions": [expression]}}]}
+
+
 NOT_A_LIST = {"ingress": {"from": []}}
 
 
@@ -110,6 +118,25 @@ def document(kind, name, spec, **annotations):
     return {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}
 
 
+@pytest.mark.parametrize(
+    ("ingress", "problem"),
+    [
+        ({"form": []}, "spec.ingress[0].form: unknown field; did you mean from?"),
+        ({"port": [{"port": 80}]}, "spec.ingress[0].port: unknown field; did you mean ports?"),
+        ({"ports": [{"Port": 81}]}, "spec.ingress[0].ports[0].Port: unknown field; did you mean port?"),
+        ({"from": [{"ipBlock": {"cidr": "0.0.0.0/0", "exept": []}}]}, "ipBlock.exept: unknown field; did you mean exc"),
+        (not_in(), "matchExpressions[0]: values are expected for NotIn"),
+        (not_in(values=None), "matchExpressions[0]: values are expected for NotIn"),
+        (not_in(operator="Exists", values=["web"]), "matchExpressions[0]: no values are expected for Exists"),
+    ],
+)
+def test_what_would_open_more_than_its_author_meant_is_an_error_and_closes(ingress, problem):
+    network, error = broken(document("NetworkPolicy", "p", {"podSelector": WEB_ONLY, "ingress": [ingress]}))
+    assert problem in error
+    assert not network.allows(packet(DB, WEB))
+    assert network.allows(packet(WEB, DB))
+
+
 def test_a_staged_policy_that_cannot_be_decoded_closes_nothing():
     network, _ = broken(document("NetworkPolicy", "p", NOT_A_LIST, **{"birdctl.io/staged": "true"}))
     assert network.allows(packet(DB, WEB))
@@ -132,6 +159,9 @@ def rule(action, **more):
         ({"ingress": [rule("Accept", **BAD_PORT), rule("Deny")]}, {WEB}),
         ({"ingress": [rule("Accept", **BAD_PORT)]}, set()),
         ({"ingress": [rule("Accept"), rule("Deny", **BAD_PORT)]}, set()),
+        ({"ingress": [rule("Accept", protocol=[]), rule("Deny")]}, {WEB}),
+        ({"ingress": [rule("Accept", **{"from": [{"pods": {"podselector": {}}}]}), rule("Deny")]}, {WEB}),
+        ({"ingress": [rule("Accept", protocols=[{"tcp": {"ports": 81}}]), rule("Deny")]}, {WEB}),
         ({"ingress": "all"}, {WEB}),
         ({"ingress": [{"action": 1}]}, {WEB}),
         ({"ingress": [rule("Deny")], "priority": "high"}, {WEB}),

@@ -1,7 +1,8 @@
 """The whole cluster's load balancer addresses at once. Pure: the same objects in any order give the same answer.
 
 An address once given stays, whatever happens to pools and selectors, until its Service goes, asks for another one, or
-turns out to be the second holder. Then come requested addresses, then everybody else by name.
+turns out to be the second holder. Then come external IPs, requested addresses, and everybody else by name: who writes
+an address that a Service has into another one's `externalIPs` takes it from nobody.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import msgspec
 
 from birdctl.addresses import Address, Family, family, parse_address
-from birdctl.allocation.ledger import Ledger
+from birdctl.allocation.ledger import Ledger, Reservation
 from birdctl.allocation.options import AllocationOptions
 from birdctl.allocation.pools import Pool, pools
 from birdctl.allocation.wish import POOL, Wish, ingress_addresses, is_ours, wish
-from birdctl.cluster.objects import Namespace, Service
+from birdctl.cluster.faults import Faults
+from birdctl.cluster.nodes import node_addresses
+from birdctl.cluster.objects import Namespace, Node, Service
 from birdctl.cluster.store import Cluster
 from birdctl.errors import InputError
 
@@ -63,15 +66,16 @@ class _Allocator:
         self._ledger = Ledger()
         self._held: dict[str, list[Address]] = {}
         self._wishes: list[Wish] = []
+        for node in cluster.objects(Node).values():
+            for address in node_addresses(node, Faults(node.ref)):
+                self._ledger.reserve(address, Reservation(node.ref, "its own address"))
         for key, service in sorted(cluster.objects(Service).items()):
             self._enter(service, is_ours(service, options), given.get(key))
 
     def _enter(self, service: Service, ours: bool, given: tuple[Address, ...] | None) -> None:
-        for address in _external(service):
-            self._ledger.reserve(address)
         if not ours:
             for address in ingress_addresses(service):
-                self._ledger.reserve(address)
+                self._ledger.reserve(address, Reservation(service.ref, "another controller's"))
             return
         asked, problems = wish(service)
         self._wishes.append(asked if given is None else msgspec.structs.replace(asked, current=given))
@@ -80,6 +84,7 @@ class _Allocator:
     def run(self) -> Allocation:
         for each in self._wishes:
             self._held[each.service.key] = list(self._kept(each))
+        self._reserve_external()
         for each in self._wishes:
             self._satisfy(each, self._requested)
         for each in self._wishes:
@@ -122,6 +127,18 @@ class _Allocator:
             self._tell(asked, f"{current} is held by {holder}: it gets another one")
             return False
         return True
+
+    def _is_of_another_pool(self, address: Address, asked: Wish) -> bool:
+        """Than the one that is asked for, if that is there."""
+        if not asked.pool:
+            return False
+        within = {pool.name: address in pool for pool in self._pools}
+        return asked.pool in within and not within[asked.pool] and any(within.values())
+
+    def _reserve_external(self) -> None:
+        for service in self._cluster.objects(Service).values():
+            for address in _external(service):
+                self._ledger.reserve(address, Reservation(service.ref, "an external IP"))
 
     # What is new.
 

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import chain
+from typing import NamedTuple
 
 from birdctl.addresses import Address, Family, family
 from birdctl.allocation.pools import Pool
 from birdctl.allocation.wish import Wish
 
 
+class Reservation(NamedTuple):
+    """An address that an object has from elsewhere; `ref` names the object."""
+
+    ref: str
+    how: str
+
+    def __str__(self) -> str:
+        return f"{self.ref} ({self.how})"
+
+
 class Ledger:
-    """Addresses with their holders: the wishes they were given to, or None for somebody else's."""
+    """Addresses with their holders: the wishes they were given to, and others' reservations."""
 
     def __init__(self) -> None:
-        self._holders: defaultdict[Address, list[Wish | None]] = defaultdict(list)
+        self._holders: defaultdict[Address, list[Wish | Reservation]] = defaultdict(list)
         self._shared: defaultdict[str, list[Address]] = defaultdict(list)
         self._next: dict[tuple[str, Family], Iterator[Address]] = {}
 
-    def reserve(self, address: Address) -> None:
-        """For somebody else, for good."""
-        self._holders[address].append(None)
+    def reserve(self, address: Address, reservation: Reservation) -> None:
+        """For good."""
+        self._holders[address].append(reservation)
 
     def give(self, address: Address, wish: Wish) -> None:
         self._holders[address].append(wish)
@@ -35,9 +47,10 @@ class Ledger:
     def holder(self, address: Address, wish: Wish) -> str:
         """Who keeps `wish` from having the address: "" when nobody does, else a name."""
         for each in self._holders.get(address, ()):
-            if each is None:
-                return "an external IP or another controller"
-            if not _share(each, wish):
+            if isinstance(each, Reservation):
+                if each.ref != wish.service.ref:
+                    return str(each)
+            elif not _share(each, wish):
                 return each.service.ref
         return ""
 

@@ -36,7 +36,7 @@ ROUTING: tuple[type[Object], ...] = (
     AddressPool,
 )
 SERVICES: tuple[type[Object], ...] = (Node, Service, EndpointSlice, Pod, AddressPool)
-LOADBALANCER: tuple[type[Object], ...] = (Service, Namespace, AddressPool)
+LOADBALANCER: tuple[type[Object], ...] = (Node, Service, Namespace, AddressPool)
 POLICIES: tuple[type[Object], ...] = (Node, Namespace, Pod, NetworkPolicy, ClusterNetworkPolicy)
 
 

@@ -19,6 +19,9 @@ from birdctl.cluster.objects import (
     LoadBalancerIngress,
     LoadBalancerStatus,
     Namespace,
+    Node,
+    NodeAddress,
+    NodeStatus,
     ObjectMeta,
     Service,
     ServicePort,
@@ -57,6 +60,11 @@ def pool(name: str, *ranges: str, **spec: Any) -> AddressPool:
 
 def namespace(name: str, **labels: str) -> Namespace:
     return Namespace(metadata=ObjectMeta(name=name, labels=labels))
+
+
+def node(name: str, *addresses: str) -> Node:
+    entries = tuple(NodeAddress(type="InternalIP", address=address) for address in addresses)
+    return Node(metadata=ObjectMeta(name=name), status=NodeStatus(addresses=entries))
 
 
 def allocated(*objects: Any, options: AllocationOptions = OPTIONS) -> Allocation:
@@ -168,13 +176,19 @@ def test_another_request_moves_a_service() -> None:
         ("192.0.2.1", "the requested 192.0.2.1 is held by Service default/holder"),
         ("198.51.100.1", "the requested 198.51.100.1 lies in no pool that it may have addresses of"),
         ("192.0.2.0", "the requested 192.0.2.0 lies in no pool that it may have addresses of"),
+        ("192.0.2.9", "the requested 192.0.2.9 is held by Node n1 (its own address)"),
+        ("192.0.2.8", "the requested 192.0.2.8 is held by Service default/external (an external IP)"),
         ("2001:db8::1", "2001:db8::1 is not of the families of the Service (IPv4)"),
         ("192.0.2", "'192.0.2' does not appear to be an IPv4 or IPv6 address"),
     ],
 )
 def test_a_request_that_cannot_be_met_is_told(request_: str, expected: str) -> None:
     found = allocated(
-        pool("p", "192.0.2.0/24"), service("holder", status=["192.0.2.1"]), service("a", load_balancer_ip=request_)
+        pool("p", "192.0.2.0/24"),
+        node("n1", "192.0.2.9"),
+        service("external", type="ClusterIP", external_ips=("192.0.2.8",)),
+        service("holder", status=["192.0.2.1"]),
+        service("a", load_balancer_ip=request_),
     )
     assert [each for each in problems(found) if expected in each and each.startswith("Service default/a: ")]
 
@@ -267,6 +281,34 @@ def test_addresses_of_other_controllers_and_external_ips_are_left_alone() -> Non
         service("external", type="ClusterIP", external_ips=("192.0.2.2",)),
     )
     assert addresses(found) == {"a": "192.0.2.3"}
+
+
+def test_who_writes_the_address_of_another_service_as_an_external_ip_takes_it_from_nobody() -> None:
+    found = allocated(
+        pool("p", "192.0.2.0/24"),
+        service("a", status=["192.0.2.1"]),
+        service("b", status=["192.0.2.2"], external_ips=("192.0.2.2",)),
+        service("evil", type="ClusterIP", external_ips=("192.0.2.1",)),
+    )
+    assert addresses(found) == {"a": "192.0.2.1", "b": "192.0.2.2"}
+    assert not problems(found)
+
+
+def test_a_service_may_have_an_address_that_is_its_own_external_ip() -> None:
+    found = allocated(
+        pool("p", "192.0.2.0/24"), service("a", load_balancer_ip="192.0.2.7", external_ips=("192.0.2.7",))
+    )
+    assert addresses(found) == {"a": "192.0.2.7"}
+
+
+def test_no_service_gets_or_keeps_an_address_of_a_node() -> None:
+    found = allocated(
+        pool("p", "192.0.2.0/24"), node("n1", "192.0.2.1"), service("a"), service("b", status=["192.0.2.1"])
+    )
+    assert addresses(found) == {"a": "192.0.2.2", "b": "192.0.2.3"}
+    assert problems(found) == [
+        "Service default/b: status.loadBalancer: 192.0.2.1 is held by Node n1 (its own address): it gets another one"
+    ]
 
 
 def test_the_range_of_the_settings_is_a_pool_after_all_others() -> None:

@@ -29,6 +29,7 @@ class Ledger:
         self._holders: defaultdict[Address, list[Wish | Reservation]] = defaultdict(list)
         self._shared: defaultdict[str, list[Address]] = defaultdict(list)
         self._next: dict[tuple[str, Family], Iterator[Address]] = {}
+        self._returned: dict[Address, None] = {}
 
     def reserve(self, address: Address, reservation: Reservation) -> None:
         """For good."""
@@ -43,6 +44,7 @@ class Ledger:
         self._holders[address].remove(wish)
         if wish.can_share:
             self._shared[wish.sharing].remove(address)
+        self._returned[address] = None
 
     def holder(self, address: Address, wish: Wish) -> str:
         """Who keeps `wish` from having the address: "" when nobody does, else a name."""
@@ -60,12 +62,13 @@ class Ledger:
             yield from self._shared[wish.sharing]
 
     def free(self, pool: Pool, of: Family) -> Address | None:
-        """The next address of the pool that nobody holds. Nothing that it went past becomes free again."""
-        candidates = self._next.setdefault(
+        """The next address of the pool that nobody holds. Nothing that it went past becomes free but by `take_back`."""
+        returned = (address for address in self._returned if family(address) is of and address in pool)
+        following = self._next.setdefault(
             (pool.name, of),
             (address for span in pool.spans if span.family is of for address in span.addresses()),
         )
-        return next((address for address in candidates if not self._holders.get(address)), None)
+        return next((address for address in chain(returned, following) if not self._holders.get(address)), None)
 
     def used(self, pool: Pool, of: Family) -> int:
         return sum(

@@ -238,6 +238,16 @@ def test_prefer_dual_stack_takes_what_there_is_and_require_takes_both_or_none() 
     assert found.usage["p"][Family.IPV4].assigned == 1
 
 
+def test_who_requires_both_families_and_gets_none_leaves_the_last_address_to_others() -> None:
+    found = allocated(
+        pool("p", "192.0.2.1/32"),
+        service("a", ip_families=BOTH, ip_family_policy="RequireDualStack"),
+        service("b", ip_families=BOTH, ip_family_policy="RequireDualStack"),
+        service("c"),
+    )
+    assert addresses(found) == {"a": "", "b": "", "c": "192.0.2.1"}
+
+
 def test_services_with_one_key_and_other_ports_share_an_address() -> None:
     key = {"birdctl.io/allow-shared-ip": "k"}
     found = allocated(

@@ -123,6 +123,8 @@ class _Allocator:
     def _may_stay(self, current: Address, asked: Wish) -> bool:
         if _first(asked.requested, family(current)) not in (None, current):
             return False
+        if self._is_of_another_pool(current, asked):
+            return False
         if holder := self._ledger.holder(current, asked):
             self._tell(asked, f"{current} is held by {holder}: it gets another one")
             return False

@@ -217,6 +217,19 @@ def test_a_service_can_name_its_pool() -> None:
     assert addresses(found) == {"a": "198.51.100.1"}
 
 
+def test_a_service_that_names_another_pool_moves_there() -> None:
+    """While one whose own pool shrinks or goes stays where it is."""
+    asking = {"birdctl.io/address-pool": "q"}
+    found = allocated(
+        pool("p", "192.0.2.0/24"),
+        pool("q", "198.51.100.0/24"),
+        service("a", annotations=asking, status=["192.0.2.1"]),
+        service("b", annotations=asking, status=["203.0.113.1"]),
+        service("c", annotations={"birdctl.io/address-pool": "gone"}, status=["192.0.2.2"]),
+    )
+    assert addresses(found) == {"a": "198.51.100.1", "b": "203.0.113.1", "c": "192.0.2.2"}
+
+
 def test_an_exhausted_pool_is_told_and_nobody_loses_anything() -> None:
     found = allocated(pool("p", "192.0.2.1/32"), service("a", status=["192.0.2.1"]), service("b"))
     assert addresses(found) == {"a": "192.0.2.1", "b": ""}

@@ -90,11 +90,18 @@ def _families(service: Service) -> Iterator[Family]:
 
 
 def _requested(service: Service, families: tuple[Family, ...], faults: Faults) -> Iterator[Address]:
+    first: dict[Family, Address] = {}
     for field, text in _requests(service):
         address = faults.read(field, parse_address, text)
-        if address and family(address) not in families:
+        if address is None:
+            continue
+        if family(address) not in families:
             faults.add(field, f"{address} is not of the families of the Service ({', '.join(families)})")
-        elif address:
+        elif first.setdefault(family(address), address) != address:
+            faults.add(
+                field, f"{address} is a second {family(address)} address: the first, {first[family(address)]}, counts"
+            )
+        else:
             yield address
 
 

@@ -193,6 +193,14 @@ def test_a_request_that_cannot_be_met_is_told(request_: str, expected: str) -> N
     assert [each for each in problems(found) if expected in each and each.startswith("Service default/a: ")]
 
 
+def test_of_two_requested_addresses_of_a_family_the_first_counts_and_the_other_is_told() -> None:
+    asking = {"birdctl.io/loadbalancer-ips": "192.0.2.7, 2001:db8::7, 192.0.2.8"}
+    found = allocated(pool("p", "192.0.2.0/24", "2001:db8::/64"), service("a", annotations=asking, ip_families=BOTH))
+    assert addresses(found) == {"a": "192.0.2.7 2001:db8::7"}
+    (told,) = problems(found)
+    assert "192.0.2.8 is a second IPv4 address: the first, 192.0.2.7, counts" in told
+
+
 def test_pools_choose_by_namespace_and_by_label() -> None:
     found = allocated(
         namespace("default", team="x"),

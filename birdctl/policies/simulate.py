@@ -45,9 +45,7 @@ class Verdict:
     @property
     def would_deny(self) -> tuple[str, ...]:
         """The staged policies that counted the packet as one they would deny."""
-        return tuple(
-            policy for hit in self.path if hit.rule.effect is Effect.WOULD_DENY for policy in hit.rule.origins
-        )
+        return tuple(policy for hit in self.path if hit.rule.effect is Effect.WOULD_DENY for policy in hit.rule.origins)
 
 
 def verdict(

@@ -23,9 +23,9 @@ from birdctl.cluster.objects import LabelSelector
 from birdctl.errors import InputError
 from birdctl.netfilter.model import Effect
 from birdctl.policies.compile.cidrs import parse_cidr
-from birdctl.policies.compile.network import HIGHEST_PORT, STAGED
+from birdctl.policies.compile.network import STAGED
 from birdctl.policies.compile.peers import Block, Nodes, Peer, Pods, Selector
-from birdctl.policies.compile.rules import Policy, PolicyRule, PortMatch
+from birdctl.policies.compile.rules import HIGHEST_PORT, Policy, PolicyRule, PortMatch
 from birdctl.policies.model import Direction
 
 _EFFECTS = {"Accept": Effect.ALLOW, "Deny": Effect.DENY, "Pass": Effect.PASS}

@@ -14,6 +14,7 @@ from birdctl.addresses import Address, parse_address
 from birdctl.cluster.objects import Namespace, Pod
 from birdctl.cluster.store import Cluster, Key
 from birdctl.policies.compile.peers import Endpoint
+from birdctl.policies.compile.rules import HIGHEST_PORT, PROTOCOLS
 
 NAME_LABEL = "kubernetes.io/metadata.name"
 
@@ -145,10 +146,12 @@ def _addresses(pod: Pod | None) -> tuple[Address, ...]:
 
 
 def _ports(pod: Pod) -> Mapping[tuple[str, str], tuple[int, ...]]:
+    """Those that have a name and that there can be."""
     found: dict[tuple[str, str], tuple[int, ...]] = {}
     for container in pod.spec.running_containers:
         for port in container.ports:
-            if port.name:
-                name = (port.name, port.protocol.lower())
+            protocol = port.protocol.lower()
+            if port.name and protocol in PROTOCOLS.values() and 1 <= port.container_port <= HIGHEST_PORT:
+                name = (port.name, protocol)
                 found[name] = tuple(sorted({*found.get(name, ()), port.container_port}))
     return found

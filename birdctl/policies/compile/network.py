@@ -18,12 +18,10 @@ from birdctl.errors import InputError
 from birdctl.netfilter.model import Effect
 from birdctl.policies.compile.cidrs import parse_cidr
 from birdctl.policies.compile.peers import Block, Peer, Pods, Selector
-from birdctl.policies.compile.rules import Policy, PolicyRule, PortMatch
+from birdctl.policies.compile.rules import HIGHEST_PORT, PROTOCOLS, Policy, PolicyRule, PortMatch
 from birdctl.policies.model import Direction
 
 STAGED = "birdctl.io/staged"
-PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
-HIGHEST_PORT = 65535
 _PORT_NAME = re.compile(r"(?=.{1,15}$)(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
 
 

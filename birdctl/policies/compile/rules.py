@@ -11,6 +11,9 @@ from birdctl.policies.compile.peers import Block, Endpoint, Nodes, Peer, Pods
 from birdctl.policies.model import Direction
 
 Ports = tuple[int, int]
+PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
+"""The API's names, and iptables'."""
+HIGHEST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

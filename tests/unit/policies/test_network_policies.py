@@ -9,11 +9,12 @@ import pytest
 
 from birdctl.addresses import Family
 from birdctl.cluster.store import Cluster
+from birdctl.netfilter.model import SetType
 from birdctl.policies.compile import PolicyCompiler
 from birdctl.policies.options import PolicyOptions
 from birdctl.policies.semantics import judge
 from birdctl.policies.simulate import verdict
-from tests.unit.policies.build import block, expression, labels, namespace, node, packet, pod, policy
+from tests.unit.policies.build import block, cluster_policy, expression, labels, namespace, node, packet, pod, policy
 from tests.unit.policies.network import Network
 
 WEB, DB, TEST = "10.1.1.2", "10.1.2.2", "10.1.1.3"
@@ -296,3 +297,13 @@ def test_a_sidecars_port_has_a_name_and_that_of_a_container_that_ends_does_not()
     named = policy("red/p", labels(app="mesh"), ingress=[{"ports": [{"port": "proxy"}, {"port": "setup"}]}])
     network = Network(cluster(named, also=[mesh]))
     assert [port for port in (15001, 15002) if network.allows(packet(DB, "10.1.1.9", port))] == [15001]
+
+
+@pytest.mark.parametrize("port", [(70000, "TCP"), (-1, "UDP"), (0, "SCTP"), (80, "HTTP"), (80, "")])
+def test_a_port_that_cannot_be_has_no_name(port):
+    """No kernel could be told of it, and others' policies must not suffer."""
+    wrong = pod("red/wrong", "10.1.1.9", ports={"odd": port})
+    named = [{"destinationNamedPort": "odd"}]
+    out = cluster_policy("out", egress=[{"action": "Deny", "to": [{"namespaces": {}}], "protocols": named}])
+    state = Network(cluster(out, also=[wrong])).compiled["n1"].state
+    assert [each.entries for each in state.sets.values() if each.type is SetType.IP_PORT] == [frozenset()] * 2

@@ -11,6 +11,7 @@ from birdctl.allocation.options import AllocationOptions
 from birdctl.cluster.annotations import annotation
 from birdctl.cluster.faults import Faults
 from birdctl.cluster.objects import Service
+from birdctl.cluster.serviceaddresses import stays_local
 from birdctl.errors import InputError
 
 CLASSES = frozenset({"birdctl", "birdctl.io/birdctl", "kube-router", "default"})
@@ -39,8 +40,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def can_share(self) -> bool:
-        """With a traffic policy Local, every node would send to the endpoints of only one of those who share."""
-        return bool(self.sharing) and self.service.spec.external_traffic_policy == "Cluster"
+        """If traffic is to stay local, every node would send to the endpoints of only one of those who share."""
+        return bool(self.sharing) and not stays_local(self.service)
 
 
 def is_ours(service: Service, options: AllocationOptions) -> bool:

@@ -51,6 +51,12 @@ def has_no_addresses(service: Service) -> bool:
     )
 
 
+def stays_local(service: Service) -> bool:
+    """Whether traffic from outside is to stay on the node it comes to: by policy, or as the annotation says."""
+    local = annotation(service.metadata.annotations, "service.local")
+    return service.spec.external_traffic_policy == "Local" or (local is not None and local.word == "true")
+
+
 def placed_addresses(service: Service, kind: AddressKind) -> Iterator[tuple[str, str]]:
     """The texts of the addresses of one kind, each after the field it stands in."""
     spec = service.spec

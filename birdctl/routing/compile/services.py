@@ -15,7 +15,7 @@ from birdctl.cluster.bgp import AddressKind, Advertise
 from birdctl.cluster.faults import Faults
 from birdctl.cluster.objects import Endpoint, EndpointSlice, Labels, Service
 from birdctl.cluster.programmed import ProgrammedService
-from birdctl.cluster.serviceaddresses import AddressRules, has_no_addresses, placed_addresses
+from birdctl.cluster.serviceaddresses import AddressRules, has_no_addresses, placed_addresses, stays_local
 from birdctl.errors import InputError
 from birdctl.routing.compile.advertisements import DEFAULTS, Advertisement, Class
 
@@ -164,8 +164,7 @@ class _Endpoints:
         self._rules = rules
         self._programmed = programmed
         self._unready_too = spec.publish_not_ready_addresses
-        local = annotation(service.metadata.annotations, "service.local")
-        self._external_local = spec.external_traffic_policy == "Local" or bool(local and local.word == "true")
+        self._external_local = stays_local(service)
         self._internal_local = spec.internal_traffic_policy == "Local"
 
     def refusal(self, kind: AddressKind, address: Address) -> str:

@@ -12,6 +12,7 @@ import msgspec
 from birdctl.cluster.annotations import annotation
 from birdctl.cluster.faults import Faults
 from birdctl.cluster.objects import Labels, Service
+from birdctl.cluster.serviceaddresses import stays_local
 from birdctl.services.model import Scheduler, SchedulerFlag
 from birdctl.services.options import ServiceOptions
 
@@ -44,15 +45,15 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
 
 def wishes(service: Service, options: ServiceOptions, faults: Faults) -> Wishes:
     annotations, spec = service.metadata.annotations, service.spec
-    local = annotation(annotations, "service.local")
+    _check_policy(spec.internal_traffic_policy, "spec.internalTrafficPolicy", faults)
+    _check_policy(spec.external_traffic_policy, "spec.externalTrafficPolicy", faults)
     scheduler = _scheduler(annotations, options, faults)
     return Wishes(
         scheduler=scheduler,
         flags=_flags(annotations, scheduler, faults),
         persistence_seconds=_persistence(service, faults),
-        internal_local=_is_local(spec.internal_traffic_policy, "spec.internalTrafficPolicy", faults),
-        external_local=_is_local(spec.external_traffic_policy, "spec.externalTrafficPolicy", faults)
-        or (local is not None and local.word == "true"),
+        internal_local=spec.internal_traffic_policy == "Local",
+        external_local=stays_local(service),
         hairpin=options.hairpin_mode or annotation(annotations, "service.hairpin") is not None,
         hairpin_external=options.hairpin_mode or annotation(annotations, "service.hairpin.externalips") is not None,
         direct=_direct(annotations, faults),
@@ -108,10 +109,9 @@ def _persistence(service: Service, faults: Faults) -> int:
             return 0
 
 
-def _is_local(policy: str, field: str, faults: Faults) -> bool:
+def _check_policy(policy: str, field: str, faults: Faults) -> None:
     if policy not in ("Local", "Cluster", ""):
         faults.add(field, f"expected Local or Cluster, got {policy!r}; Cluster is used")
-    return policy == "Local"
 
 
 def _direct(annotations: Labels, faults: Faults) -> bool:

@@ -278,6 +278,7 @@ def test_services_with_one_key_and_other_ports_share_an_address() -> None:
         service("c", annotations=key, ports=[80]),
         service("d", annotations={"birdctl.io/allow-shared-ip": "other"}, ports=[53]),
         service("e", annotations=key, ports=[54], external_traffic_policy="Local"),
+        service("f", annotations={**key, "birdctl.io/service.local": "true"}, ports=[55]),
     )
     assert addresses(found) == {
         "a": "192.0.2.1",
@@ -285,6 +286,7 @@ def test_services_with_one_key_and_other_ports_share_an_address() -> None:
         "c": "192.0.2.2",
         "d": "192.0.2.3",
         "e": "192.0.2.4",
+        "f": "192.0.2.5",
     }
 
 

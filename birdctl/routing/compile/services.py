@@ -179,7 +179,7 @@ class _Endpoints:
 
     def _has_one(self, address: Address, *, local: bool) -> bool:
         return any(
-            self._counts(endpoint) and (not local or endpoint.node_name == self._rules.node)
+            endpoint.node_name == self._rules.node and self._is_ready(endpoint) if local else self._serves(endpoint)
             for each in self._slices
             if each.address_type == family(address)
             for endpoint in each.endpoints
@@ -189,8 +189,13 @@ class _Endpoints:
         found = self._programmed
         return found is not None and address in (found.addresses if idle else found.serving)
 
-    def _counts(self, endpoint: Endpoint) -> bool:
+    def _is_ready(self, endpoint: Endpoint) -> bool:
         return self._unready_too or endpoint.conditions.is_ready
+
+    def _serves(self, endpoint: Endpoint) -> bool:
+        """An endpoint that serves to its end does while no other is ready (KEP-1669)."""
+        conditions = endpoint.conditions
+        return self._is_ready(endpoint) or (conditions.is_terminating and conditions.is_serving)
 
 
 def _claim(

@@ -109,11 +109,17 @@ def endpoints(
     *,
     on: str | tuple[str, ...] = "a",
     ready: bool | None = None,
+    ending: bool | None = None,
     slice_name: str = "",
     namespace: str = "default",
     family: str = "IPv4",
 ) -> EndpointSlice:
-    """One slice of a service with an endpoint on each of the nodes `on`; `ready` None is the API's nil."""
+    """One slice of a service with an endpoint on each of the nodes `on`; `ready` None is the API's nil. `ending`: they
+    terminate, and serve until then or not.
+    """
+    conditions = {} if ready is None else {"ready": ready}
+    if ending is not None:
+        conditions = {"ready": False, "serving": ending, "terminating": True}
     where = (on,) if isinstance(on, str) else on
     document = {
         "metadata": {
@@ -122,10 +128,7 @@ def endpoints(
             "labels": {"kubernetes.io/service-name": service_name},
         },
         "addressType": family,
-        "endpoints": [
-            {"addresses": ["10.1.0.9"], "conditions": {} if ready is None else {"ready": ready}, "nodeName": each}
-            for each in where
-        ],
+        "endpoints": [{"addresses": ["10.1.0.9"], "conditions": conditions, "nodeName": each} for each in where],
     }
     return msgspec.convert(document, EndpointSlice)
 

@@ -140,12 +140,14 @@ def test_the_presence_of_skiplbips_is_enough():
         ([endpoints("web", ready=True)], True),
         ([endpoints("web", on="b")], True),
         ([endpoints("web", ready=False), endpoints("web", slice_name="web-2", on="b")], True),
+        ([endpoints("web", ending=True)], True),
+        ([endpoints("web", ending=False)], False),
         ([endpoints("web", family="FQDN")], False),
         ([endpoints("other")], False),
         ([endpoints("web", namespace="other")], False),
     ],
 )
-def test_a_service_needs_a_ready_endpoint_anywhere(slices, advertised):
+def test_a_service_needs_an_endpoint_anywhere_that_is_ready_or_serves_to_its_end(slices, advertised):
     assert bool(announced(service("web"), *slices, advertise_cluster_ip=True)) is advertised
 
 
@@ -157,6 +159,7 @@ def test_a_service_needs_a_ready_endpoint_anywhere(slices, advertised):
         ([endpoints("web", on=("b", "a"))], True),
         ([endpoints("web", on="b"), endpoints("web", slice_name="web-2", on="a")], True),
         ([endpoints("web", on="a", ready=False), endpoints("web", slice_name="web-2", on="b")], False),
+        ([endpoints("web", on="a", ending=True), endpoints("web", slice_name="web-2", on="b")], False),
     ],
 )
 @pytest.mark.parametrize("how", [{"externalTrafficPolicy": "Local"}, {"annotations": {"service.local": "true"}}])

@@ -1,6 +1,7 @@
 """Who gets a port that several services want: the first of them, whatever the order they come in.
 
-Cluster IPs come before all other addresses, which people may write as they like, then it goes by namespace and name.
+What the cluster gave comes before external IPs, which people may write as they like, and a cluster IP before anything;
+then it goes by namespace and name.
 All ports of an address have direct server return or none has, as its first service wants: a node that holds an address
 drops what pods answer from it.
 """
@@ -21,6 +22,7 @@ _FIELDS: Mapping[ServiceAddressKind, str] = {
     "ExternalIP": "spec.externalIPs",
     "LoadBalancerIP": "status.loadBalancer",
 }
+_RANKS: Mapping[ServiceAddressKind, int] = {"ClusterIP": 0, "LoadBalancerIP": 1, "NodePort": 1, "ExternalIP": 2}
 
 Change = tuple[Port, Served | None, Served | None]
 """A port, and what was served there before and is now."""
@@ -106,5 +108,5 @@ def _is_direct(served: Served | None) -> bool:
     return served is not None and served.direct is not None
 
 
-def _precedence(served: Served) -> tuple[bool, str]:
-    return served.owner.kind != "ClusterIP", served.owner.service
+def _precedence(served: Served) -> tuple[int, str]:
+    return _RANKS[served.owner.kind], served.owner.service

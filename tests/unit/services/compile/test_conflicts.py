@@ -59,6 +59,24 @@ def test_a_cluster_ip_is_its_own_services_whatever_others_write():
     )
 
 
+@pytest.mark.parametrize(
+    ("owner", "address"),
+    [
+        (service("b", ["10.96.0.2"], ingress=["198.51.100.2"]), "198.51.100.2 80/TCP"),
+        (service("b", ["10.96.0.2"], node_ports=[30080]), "172.16.0.1 30080/TCP"),
+    ],
+)
+def test_an_external_ip_takes_no_load_balancer_ip_and_no_node_port(owner, address):
+    host, number = address.removesuffix("/TCP").split()
+    thief = service("a", ["10.96.0.1"], externalIPs=[host], ports=[f"http:{number}"])
+    slices = [endpoints("a", "10.1.1.1"), endpoints("b", "10.1.1.2")]
+    result = compiled(thief, owner, *slices, strict_external_ip_validation=False)
+    assert served(result)[address] == ["10.1.1.2:8080"]
+    assert [
+        each for each in problems(result) if f"Service default/a: spec.externalIPs: {address} is served for" in each
+    ]
+
+
 def test_a_node_port_has_one_service():
     services = [service(name, [f"10.96.0.{number}"], node_ports=[30080]) for number, name in enumerate("ab", 1)]
     result = compiled(*services)

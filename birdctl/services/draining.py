@@ -1,7 +1,8 @@
 """Graceful termination: an endpoint that goes away gets no new connections, and stays until its own have ended. Pure.
 
 It has weight 0 meanwhile, in the kernel too: a birdctl that has just started finds it there and goes on. UDP has no
-end of a connection: an endpoint that no Service names any more goes at once, so that its clients find another one.
+end of a connection: an endpoint that no Service names any more goes at once, so that its clients find another one. So
+does any endpoint behind the scheduler dh, which would go on to choose it, and refuse everybody.
 """
 
 from __future__ import annotations
@@ -13,7 +14,16 @@ from dataclasses import dataclass
 import msgspec
 
 from birdctl.addresses import Address
-from birdctl.services.model import Connections, Endpoint, Port, Protocol, RealServer, ServerKey, VirtualServer
+from birdctl.services.model import (
+    Connections,
+    Endpoint,
+    Port,
+    Protocol,
+    RealServer,
+    Scheduler,
+    ServerKey,
+    VirtualServer,
+)
 from birdctl.services.options import ServiceOptions
 
 _LOOK_AGAIN, _LOOKS = 1.0, 0.25
@@ -124,6 +134,8 @@ def _next_look(now: float) -> float:
 
 def _leaving(known: VirtualServer, desired: VirtualServer) -> Iterator[Endpoint]:
     """Endpoints that are there and get no new connections: unnamed, or named with weight 0."""
+    if desired.scheduler is Scheduler.DH:
+        return
     if known.real_servers == desired.real_servers and all(each.weight for each in desired.real_servers):
         return
     weights = {each.endpoint: each.weight for each in desired.real_servers}

@@ -75,10 +75,10 @@ def _scheduler(annotations: Labels, options: ServiceOptions, faults: Faults) -> 
 
 
 def _flags(annotations: Labels, scheduler: Scheduler, faults: Faults) -> frozenset[SchedulerFlag]:
-    found = annotation(annotations, "service.schedflags")
+    """Always with fallback where there is one: without it, the clients of an endpoint that drains are refused."""
+    found, known = annotation(annotations, "service.schedflags"), _FLAGS.get(scheduler)
     if found is None:
-        return frozenset()
-    known = _FLAGS.get(scheduler)
+        return frozenset({SchedulerFlag.FLAG_1}) if known else frozenset()
     if known is None:
         faults.add(found.field, f"the scheduler {scheduler} has no flags; only {' and '.join(_FLAGS)} have")
         return frozenset()
@@ -90,7 +90,7 @@ def _flags(annotations: Labels, scheduler: Scheduler, faults: Faults) -> frozens
             elif flag := known[word]:
                 yield flag
 
-    return frozenset(understood())
+    return frozenset({SchedulerFlag.FLAG_1, *understood()})
 
 
 def _persistence(service: Service, faults: Faults) -> int:

@@ -125,7 +125,7 @@ def test_what_another_service_has_already_is_a_problem() -> None:
         (service(), "scheduler rr"),
         (
             service(annotations={"service.scheduler": "mh", "service.schedflags": "mh-port"}),
-            "scheduler mh (flag-2)",
+            "scheduler mh (flag-1, flag-2)",
         ),
         (service(sessionAffinity="ClientIP"), "scheduler rr, a client keeps its endpoint for 10800 s"),
         (

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdctl.services.draining import Draining
-from birdctl.services.model import Connections
+from birdctl.services.model import Connections, Scheduler
 from birdctl.services.options import ServiceOptions
 from tests.unit.services.servers import DNS, KEYS, MARK, WEB, by_key, real, server, servers
 
@@ -122,6 +122,11 @@ def test_an_endpoint_drains_in_each_virtual_server_for_itself():
 
 def test_one_of_udp_that_nobody_names_goes_at_once():
     assert Node(server(DNS, A, B)).step(server(DNS, B)) == (B,)
+
+
+def test_one_that_the_scheduler_would_go_on_to_choose_goes_at_once():
+    assert Node(server(WEB, A, B)).step(server(WEB, B, scheduler=Scheduler.DH)) == (B,)
+    assert Node(server(WEB, A, B)).step(server(WEB, IDLE_A, B, scheduler=Scheduler.DH)) == (B,)
 
 
 def test_one_of_udp_that_terminates_drains():

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from birdctl.addresses import Family
-from birdctl.services.model import Protocol
+from birdctl.services.model import Protocol, Scheduler
 from tests.polling import eventually
 from tests.vm.cluster import Cluster, Proxied
 from tests.vm.sockets import Connection
 
 ENDING = {"ready": False, "serving": True, "terminating": True}
+NAMES = ["n1-a", "n1-b", "n2-a"]
 WAYS = {"a pod": "n1-c", "the node": "n1", "outside": "client"}
 
 
@@ -55,6 +56,18 @@ def test_connections_live_on_and_new_ones_go_elsewhere_until_it_comes_back(
         cluster.set_endpoints(served, ["n1-a", "n2-a"])
         assert chosen(cluster, served, of) == {"n1-a", "n2-a"}
         assert connection.ask().name == "n1-a"
+
+
+@pytest.mark.parametrize("scheduler", Scheduler)
+def test_whatever_the_scheduler_nobody_new_is_sent_to_it(cluster: Cluster, scheduler: Scheduler) -> None:
+    served = cluster.serve(NAMES, annotations={"birdctl.io/service.scheduler": scheduler})
+    address = served.external_ip(Family.IPV4)
+    with cluster.client.connect(address, 80) as connection:
+        first = connection.ask().name
+        cluster.set_endpoints(served, NAMES, conditions={first: ENDING})
+        for place in cluster.everybody.values():
+            assert {place.ask(address, 80).name for _ in range(4)} <= {*NAMES} - {first}, place.name
+        assert scheduler is Scheduler.DH or connection.ask().name == first
 
 
 @pytest.mark.parametrize("of", Family)

@@ -51,13 +51,15 @@ def test_an_unknown_scheduler_is_an_error_and_the_default_serves():
         ("mh", "flag-1", {FALLBACK}),
         ("mh", "flag-1,flag-2", {FALLBACK, PORT}),
         ("mh", " mh-fallback , mh-port ", {FALLBACK, PORT}),
-        ("sh", "sh-port", {PORT}),
+        ("sh", "sh-port", {FALLBACK, PORT}),
         ("sh", "sh-fallback,flag-2", {FALLBACK, PORT}),
-        ("mh", "flag-3", set()),
-        ("mh", "", set()),
+        ("mh", "flag-3", {FALLBACK}),
+        ("mh", "", {FALLBACK}),
     ],
 )
-def test_flags_of_schedulers_that_have_some(scheduler, words, flags):
+def test_schedulers_that_have_flags_always_have_fallback(scheduler, words, flags):
+    """Without it they refuse the clients of an endpoint that drains."""
+    assert only(annotated(scheduler=scheduler)).flags == {FALLBACK}
     result = annotated(scheduler=scheduler, schedflags=words)
     assert only(result).flags == flags
     assert not problems(result)
@@ -66,8 +68,13 @@ def test_flags_of_schedulers_that_have_some(scheduler, words, flags):
 @pytest.mark.parametrize(
     ("scheduler", "words", "flags", "problem"),
     [
-        ("mh", "mh-port,sticky", {PORT}, "'sticky' is no flag of mh; expected some of flag-1, flag-2, flag-3, mh-fal"),
-        ("mh", "sh-port", set(), "'sh-port' is no flag of mh"),
+        (
+            "mh",
+            "mh-port,sticky",
+            {FALLBACK, PORT},
+            "'sticky' is no flag of mh; expected some of flag-1, flag-2, flag-3, mh-fal",
+        ),
+        ("mh", "sh-port", {FALLBACK}, "'sh-port' is no flag of mh"),
         ("rr", "flag-1", set(), "the scheduler rr has no flags; only sh and mh have"),
     ],
 )

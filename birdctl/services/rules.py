@@ -139,9 +139,12 @@ def _direct_hooks(of: Family) -> tuple[tuple[str, Rule], ...]:
 
 
 def _astray_hooks(of: Family) -> tuple[tuple[str, Rule], ...]:
-    """What an address with direct server return does not serve is not this node's, and would go back to the network."""
+    """What an address with direct server return does not serve is not this node's, and would go back to the network.
+
+    Errors about a connection do pass: IPVS takes them out of FORWARD, and tunnels them to its pod.
+    """
     sets = (_match(of, "returned", "dst"), _match(of, "direct", "dst,dst", negated=True))
-    return tuple((chain, Rule(target=ASTRAY, sets=sets)) for chain in ("FORWARD", "OUTPUT"))
+    return tuple((chain, Rule(target=ASTRAY, sets=sets, extra=_NEW)) for chain in ("FORWARD", "OUTPUT"))
 
 
 def _marking(each: DirectReturn, state: ServiceState) -> Rule:

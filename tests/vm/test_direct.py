@@ -76,6 +76,20 @@ def test_what_the_vip_does_not_serve_is_refused_at_once_and_not_sent_around(netw
 
 
 @pytest.mark.parametrize("of", Family)
+@pytest.mark.parametrize("where", [0, 1], ids=["a pod of this node", "a pod of another node"])
+def test_a_pod_is_told_that_its_packets_are_too_big(network: Network, of: Family, where: int) -> None:
+    """By the router, which answers the VIP."""
+    gateway, node = network.nodes[0], network.nodes[where]
+    gateway.serve(of, node)
+    node.serve(of, node)
+    network.router.run("ip link set client mtu 1300")
+    try:
+        assert network.ask(of, BULK) == node.name
+    finally:
+        network.router.run("ip link set client mtu 1500")
+
+
+@pytest.mark.parametrize("of", Family)
 def test_a_pod_keeps_talking_when_its_connection_comes_through_another_node(network: Network, of: Family) -> None:
     for each in network.nodes:
         each.serve(of, *network.nodes, scheduler=Scheduler.MH)

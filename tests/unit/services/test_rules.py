@@ -154,7 +154,8 @@ def test_clients_are_told_of_segments_that_fit_the_tunnel(family, mtu, largest):
 def test_what_an_address_with_direct_return_does_not_serve_is_refused_where_it_would_leave_again(chain):
     found = lines(compiled(WITH_DIRECT), Family.IPV4, "filter")
     sets = "-m set --match-set birdsvc-returned4 dst -m set ! --match-set birdsvc-direct4 dst,dst"
-    assert f"-I {chain} 1 {sets} -j BIRDSVC-ASTRAY" in found
+    new = "-m conntrack ! --ctstate RELATED,ESTABLISHED"
+    assert f"-I {chain} 1 {sets} {new} -j BIRDSVC-ASTRAY" in found
     assert "-A BIRDSVC-ASTRAY -j REJECT" in found
     assert "ASTRAY" not in str(lines(compiled(), Family.IPV4, "filter"))
 

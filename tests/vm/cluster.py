@@ -137,16 +137,29 @@ class Cluster:
     ) -> Proxied:
         """A new Service at addresses of every kind, on every node when this returns. `change` alters each slice."""
         made = Proxied(next(self._numbers))
+        self.write(made, protocols, annotations, **spec)
+        self.set_endpoints(made, pods, protocols, conditions, change)
+        return made
+
+    def write(
+        self,
+        made: Proxied,
+        protocols: Sequence[Protocol] = (Protocol.TCP,),
+        annotations: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        ip_mode: str = "VIP",
+        **spec: Any,
+    ) -> None:
+        """The Service itself, new or in place of what it was. `ip_mode` of its load balancer IPs."""
         spec = {"type": "LoadBalancer", "clusterIPs": [*map(made.cluster_ip, Family)], **spec}
         external = [made.external_ip(of, node) for node in self.nodes for of in Family]
         document = service(made.name, protocols, annotations, **{"externalIPs": external, **spec})
         for port in document["spec"]["ports"]:
             if "nodePort" not in port:
                 port["nodePort"] = made.node_port(port["protocol"])
-        ingress = [{"ip": made.load_balancer_ip(of)} for of in Family]
+        document["metadata"]["labels"] = labels or {}
+        ingress = [{"ip": made.load_balancer_ip(of), "ipMode": ip_mode} for of in Family]
         self.manifests.write({**document, "status": {"loadBalancer": {"ingress": ingress}}})
-        self.set_endpoints(made, pods, protocols, conditions, change)
-        return made
 
     def set_endpoints(
         self,

@@ -172,11 +172,12 @@ def _named(origin: str, kind: object, document: Mapping[str, Any]) -> str:
 
 
 def _key(type_: type[Object], document: Mapping[str, Any]) -> str:
+    """Also of what would have to be in quotes to be a text; "" for what has no name."""
     metadata = document.get("metadata")
-    if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str):
+    if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str | int | float):
         return ""
-    namespace = metadata.get("namespace") or "default"
-    return f"{namespace}/{metadata['name']}" if type_.namespaced and metadata["name"] else metadata["name"]
+    name, namespace = str(metadata["name"]), metadata.get("namespace") or "default"
+    return f"{namespace}/{name}" if type_.namespaced and name else name
 
 
 def _group(api_version: str) -> str:

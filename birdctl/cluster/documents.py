@@ -64,7 +64,7 @@ def _place(origin: str, line: int) -> str:
 
 @cache
 def _loader() -> Any:
-    """The C parser, made to refuse what would silently be lost."""
+    """The C parser, made to refuse what would silently be lost, and to leave dates the texts that they are in JSON."""
     import yaml  # noqa: PLC0415 - only manifests pay for it
 
     class Loader(yaml.CSafeLoader):
@@ -76,4 +76,5 @@ def _loader() -> Any:
                 seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
             return super().construct_mapping(node, deep)
 
+    Loader.add_constructor("tag:yaml.org,2002:timestamp", Loader.construct_yaml_str)
     return Loader

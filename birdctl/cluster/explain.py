@@ -12,6 +12,7 @@ import msgspec
 _MESSAGE = re.compile(r"^(?P<problem>.*?)(?: - at `(?:key in )?\$(?P<path>.*)`)?$", re.DOTALL)
 _FIELD = re.compile(r"^Object (?P<what>missing required|contains unknown) field `(?P<field>.*)`$")
 _INVALID_CHOICE = re.compile(r"^Invalid enum value (?P<value>.*)$")
+_UNQUOTED = re.compile(r"^Expected str, got (int|float|bool)$")
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 
 
@@ -29,7 +30,8 @@ def explain(error: msgspec.ValidationError, type_: Any, document: Any) -> tuple[
     if choice := _INVALID_CHOICE.match(problem):
         return path, f"expected {_one_of(get_args(annotation))}, got {choice['value']}"
     problem = problem.replace("`", "")
-    return path, problem[:1].lower() + problem[1:]
+    remedy = ": put it in quotes" if _UNQUOTED.match(problem) else ""
+    return path, problem[:1].lower() + problem[1:] + remedy
 
 
 def unknown(field: str, known: Collection[str]) -> str:

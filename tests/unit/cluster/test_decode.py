@@ -204,6 +204,20 @@ class TestTexts:
         assert (rejected.type, rejected.key) == (BGPPeer, "tor1")
         assert str(rejected.error) == "a.yaml: BGPPeer tor1: spec.asn: expected int, got str"
 
+    def test_a_date_is_a_text(self):
+        text = (
+            b"{apiVersion: v1, kind: Node, metadata: {name: n1, labels: {since: 2026-01-31, at: 2026-01-31T10:00:00Z}}}"
+        )
+        (found,), _ = decode_text(text)
+        assert found.metadata.labels == {"since": "2026-01-31", "at": "2026-01-31T10:00:00Z"}
+
+    def test_a_name_without_its_quotes_tells_what_is_left_out(self):
+        text = b"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: 5, namespace: 7}}"
+        _, (rejected,) = decode_text(text)
+        assert (rejected.type, rejected.key) == (NetworkPolicy, "7/5")
+        assert str(rejected.error) == "NetworkPolicy 7/5: metadata.name: expected str, got int: put it in quotes"
+        assert rejected.remains is not None
+
     def test_one_document_that_is_no_yaml_costs_only_itself(self):
         text = f"{yaml.safe_dump(node())}---\nkind: [\n---\n{yaml.safe_dump(peer())}"
         found, (rejected,) = decode_text(text.encode(), "a.yaml")

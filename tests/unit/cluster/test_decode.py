@@ -64,7 +64,10 @@ def error_of(document: object, origin: str = "") -> str:
         ({"kind": "Node", "metadata": {"name": "n1"}}, "Node n1: apiVersion: is required"),
         ({"apiVersion": "v1"}, "document: kind: is required"),
         ([], "document: expected an object, got list"),
-        (node(metadata={"name": "n1", "labels": {"rack": 1}}), "Node n1: metadata.labels.rack: expected str, got int"),
+        (
+            node(metadata={"name": "n1", "labels": {"rack": 1}}),
+            "Node n1: metadata.labels.rack: expected str, got int: put it in quotes",
+        ),
         (node(spec={"podCIDRs": "10.1.0.0/24"}), "Node n1: spec.podCIDRs: expected array, got str"),
     ],
 )

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from birdctl.cluster.apiclient import path_of
+from birdctl.cluster.apiclient import MERGE_PATCH, path_of
 from birdctl.cluster.bgp import AddressPool
 from birdctl.cluster.lease import Lease
-from birdctl.cluster.objects import Service
+from birdctl.cluster.objects import Node, Service
 from birdctl.reconcile.allocation import LEASE
 from birdctl.reconcile.election import DURATION_SECONDS
 from tests.kube import KubeApiServer
@@ -81,6 +81,9 @@ class World:
             metadata = {"name": name, "namespace": SPACE}
             whole = {"type": "LoadBalancer", "ports": [{"port": 80}], "allocateLoadBalancerNodePorts": False, **spec}
             self.server.apply({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": whole})
+
+    def change(self, name: str, **spec: Any) -> None:
+        self.server.client.request("PATCH", path_of(Service, name, namespace=SPACE), {"spec": spec}, MERGE_PATCH)
 
     def delete(self, name: str) -> None:
         self.server.client.request("DELETE", path_of(Service, name, namespace=SPACE))
@@ -172,6 +175,37 @@ def test_addresses_stay_over_a_restart_and_come_free_with_their_service(world: W
     world.serve("four")
     eventually(lambda: world.given(["four"]), 10)
     no_address_twice(world.addresses())
+
+
+def test_a_service_that_is_no_load_balancer_any_more_gives_its_address_back(world: World) -> None:
+    world.pool("small", "192.0.2.9/32")
+    world.start("a")
+    world.serve("one")
+    eventually(lambda: world.given(["one"]), 30)
+    world.serve("two")
+    world.change("one", type="ClusterIP", allocateLoadBalancerNodePorts=None)
+    eventually(lambda: world.given(["two"]), 10)
+    assert world.addresses() == {"one": [], "two": ["192.0.2.9"]}
+
+
+def test_services_follow_what_they_ask_for(world: World) -> None:
+    """Another address, a node that has it, other families; and nobody else's services are touched."""
+    world.pool("public", "192.0.2.0/24", "2001:db8::/64")
+    world.start("a")
+    world.serve("web", ipFamilyPolicy="PreferDualStack")
+    world.serve("other", loadBalancerClass="example.com/other")
+    eventually(lambda: world.addresses()["web"] == ["192.0.2.1", "2001:db8::1"], 30)
+    world.change("web", loadBalancerIP="192.0.2.77")
+    eventually(lambda: world.addresses()["web"] == ["192.0.2.77", "2001:db8::1"], 10)
+    world.change("web", ipFamilyPolicy="SingleStack")
+    eventually(lambda: world.addresses()["web"] == ["192.0.2.77"], 10)
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "taker"}}
+    world.server.apply(node)
+    addresses = {"status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.77"}]}}
+    world.server.client.request("PATCH", path_of(Node, "taker", subresource="status"), addresses, MERGE_PATCH)
+    eventually(lambda: world.addresses()["web"] == [], 10)
+    world.change("web", loadBalancerIP=None)
+    eventually(lambda: world.addresses() == {"other": [], "web": ["192.0.2.1"]}, 10)
 
 
 @pytest.mark.timeout(300)

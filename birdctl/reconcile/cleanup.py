@@ -18,6 +18,7 @@ from birdctl.errors import BackendError, BirdctlError, Unavailable
 from birdctl.reconcile import control
 from birdctl.routing.bird import BirdSocket
 from birdctl.routing.commit import BirdBackend
+from birdctl.routing.history import ConfigFiles
 from birdctl.settings import Settings
 
 QUIET_SECONDS = 10.0
@@ -41,7 +42,7 @@ def clean_up(settings: Settings, say: Callable[[str], None]) -> Iterator[Birdctl
     for what, remove in _STEPS.items():
         try:
             say(f"{what}: {remove(settings)}")
-        except BirdctlError as error:
+        except (BirdctlError, OSError) as error:
             yield BackendError(f"{what}: {error}")
 
 
@@ -113,22 +114,19 @@ def _routing(settings: Settings) -> str:
         return "BIRD runs nothing of birdctl's"
     if text is None:
         raise BackendError("the text that BIRD runs is lost, and its routes would stay: start the agent once more")
+    files = ConfigFiles(settings.bird_config, settings.runtime_dir)
     with BirdSocket(settings.bird_socket, restrict=False) as bird:
-        _configure(bird, settings.bird_config, _PERSIST.sub("", text).replace(digest, _NO_COMMIT))
-        _configure(bird, settings.bird_config, bootstrap)
+        _configure(bird, files, _PERSIST.sub("", text).replace(digest, _NO_COMMIT))
+        _configure(bird, files, bootstrap)
         deadline = time.monotonic() + QUIET_SECONDS
         while _protocols(bird) > bootstrap.count("\nprotocol ") and time.monotonic() < deadline:
             time.sleep(_PAUSE)
-    settings.bird_config.with_name(f"{settings.bird_config.name}.candidate").unlink(missing_ok=True)
     return "BIRD runs without sessions and routes"
 
 
-def _configure(bird: BirdSocket, config: Path, text: str) -> None:
-    try:
-        config.write_text(text)
-    except OSError as error:
-        raise BackendError(f"cannot write {config}: {error.strerror}") from None
-    bird.request(f'configure "{config}"')
+def _configure(bird: BirdSocket, files: ConfigFiles, text: str) -> None:
+    files.overwrite(text)
+    bird.request(f'configure "{files.main}"')
 
 
 def _protocols(bird: BirdSocket) -> int:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -62,11 +64,10 @@ class ConfigFiles:
 
     def lock(self) -> IO[str]:
         """The file whose lock a commit holds."""
-        try:
+        path = self._runtime / "commit.lock"
+        with writing(path):
             self._runtime.mkdir(parents=True, exist_ok=True)
-            return (self._runtime / "commit.lock").open("w")
-        except OSError as error:
-            raise _failed("write", error) from None
+            return path.open("w")
 
     def holds(self, text: str, inventory: Inventory) -> bool:
         """Whether main file and inventory are these already."""
@@ -74,28 +75,32 @@ class ConfigFiles:
 
     def stage(self, text: str, inventory: Inventory) -> None:
         """Puts text and inventory where `promote` finds them, also in another process."""
-        try:
+        with writing(inventories.path(self._staged)):
             self._staged.mkdir(mode=0o700, parents=True, exist_ok=True)
             inventories.write(self._staged, inventory)
+        with writing(self.candidate):
             _write(self.candidate, text)
-        except OSError as error:
-            raise _failed("write", error) from None
 
     def promote(self, running: str | None) -> None:
         """Remembers the candidate as good and makes it the main file, if it is what runs. May be repeated."""
         text = _read(self.candidate)
         if text is None or running is None or digest_of(text) != running:
             return
-        try:
+        with writing(self._history):
             self._remember(text, running)
             for folder in self._folders(running):
                 if inventory := inventories.read(folder):
                     inventories.write(self._runtime, inventory)
+        with writing(self.main):
             _sync(self.candidate)
             self.candidate.replace(self.main)
             _sync(self.main.parent)
-        except OSError as error:
-            raise _failed("write", error) from None
+
+    def overwrite(self, text: str) -> None:
+        """Makes `text` the main file, past candidate and history: for what BIRD runs without birdctl."""
+        with writing(self.main):
+            _write(self.main, text)
+            self.candidate.unlink(missing_ok=True)
 
     def text(self, digest: str) -> str | None:
         """The text that has this digest, wherever it is kept."""
@@ -170,7 +175,7 @@ def _read(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _failed("read", error) from None
+        raise BackendError(f"cannot read {path}: {error.strerror}") from None
 
 
 def _sync(path: Path) -> None:
@@ -181,5 +186,10 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _failed(what: str, error: OSError) -> BackendError:
-    return BackendError(f"cannot {what} {error.filename}: {error.strerror}")
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Within, an OSError becomes a BackendError. That of a full disk does not name the file: then it is `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise BackendError(f"cannot write {error.filename or path}: {error.strerror}") from None

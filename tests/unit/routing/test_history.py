@@ -132,6 +132,30 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> N
         files.stage(text("one"), inventory("one"))
 
 
+@pytest.mark.parametrize("name", ["bird/bird.conf.candidate", "run/history/staged/inventory.json"])
+def test_a_full_disk_is_one_clear_error_and_what_was_written_before_stays(
+    files: ConfigFiles, tmp_path: Path, name: str
+) -> None:
+    commit(files, "one")
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new") if path.suffix == ".json" else path.with_name(f"{path.name}.new")
+    new.symlink_to("/dev/full")
+    with pytest.raises(BackendError, match=rf"cannot write .*{path.name}: No space left on device"):
+        files.stage(text("two"), inventory("two"))
+    assert files.main.read_text() == text("one")
+    assert inventories.read(tmp_path / "run") == inventory("one")
+
+
+def test_what_bird_runs_without_birdctl_replaces_main_file_and_candidate(files: ConfigFiles) -> None:
+    files.stage(text("one"), inventory("one"))
+    files.main.unlink()
+    files.overwrite(text("none"))
+    assert files.main.read_text() == text("none")
+    assert files.main.stat().st_mode & 0o777 == 0o600
+    assert not files.candidate.exists()
+
+
 def test_a_runtime_directory_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BackendError, match=r"cannot write .*file/run: Not a directory"):

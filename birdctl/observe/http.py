@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -56,6 +57,11 @@ class _Server(ThreadingHTTPServer):
             address = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104 - probes come from the kubelet
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
         super().__init__((address, port), _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the library's signature
+        """In the log, as everything else; a client that left is no news."""
+        left = isinstance(sys.exception(), OSError)
+        log.log(logging.DEBUG if left else logging.ERROR, "answering %s failed", client_address, exc_info=True)
 
     def server_bind(self) -> None:
         if self.server_address[0] == "::":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import re
@@ -31,7 +32,11 @@ VERDICT = Verdict()
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    pages = {"/healthz": probe(VERDICT), "/metrics": lambda: Answer(b"x 1\n", content_type="text/plain; version=0.0.4")}
+    pages = {
+        "/healthz": probe(VERDICT),
+        "/metrics": lambda: Answer(b"x 1\n", content_type="text/plain; version=0.0.4"),
+        "/broken": lambda: Answer(bytes(1 // 0)),
+    }
     server = serve("127.0.0.1", 0, pages)
     yield server.server_address[1]
     server.shutdown()
@@ -55,6 +60,14 @@ def test_a_probe_is_ok_or_says_what_is_wrong(port: int, monkeypatch: pytest.Monk
 
 def test_a_page_has_its_own_type_and_a_query_is_ignored(port: int) -> None:
     assert get(port, "/metrics?format=text") == (200, "x 1\n", "text/plain; version=0.0.4")
+
+
+def test_a_bug_in_a_page_is_in_the_log_with_its_traceback(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(http.client.RemoteDisconnected):
+        get(port, "/broken")
+    (record,) = (each for each in caplog.records if each.levelno == logging.ERROR)
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError
 
 
 def test_other_paths_are_not_found(port: int) -> None:

@@ -8,14 +8,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from birdctl.cli.tables import few
 from birdctl.errors import BirdctlError, InputError, Unavailable
 from birdctl.reconcile import control
 from birdctl.routing import inventory
 from birdctl.routing.commit import BirdBackend
 from birdctl.routing.inventory import Inventory
 from birdctl.settings import Settings
+
+if TYPE_CHECKING:
+    from birdctl.cluster.store import Cluster
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -116,6 +120,16 @@ def of_lab(lab: str, runtime_dir: Path, *, only_ours: bool = False) -> tuple[Pla
     if not found:
         raise InputError(f"lab {lab}", "", f"none of its {len(places)} nodes runs {'birdctl' if only_ours else 'BIRD'}")
     return found
+
+
+def existing_node(cluster: Cluster, node: str) -> str:
+    """`node`, if that is the name of a Node. Raises InputError, saying which there are."""
+    from birdctl.cluster.objects import Node  # noqa: PLC0415 - only who reads objects pays for them
+
+    nodes = sorted(cluster.objects(Node))
+    if node not in nodes:
+        raise InputError("--node", "", f"there is no Node {node}; there are {few(nodes) or 'none'}")
+    return node
 
 
 def named(places: Sequence[Place], nodes: Sequence[str]) -> tuple[Place, ...]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from birdctl.addresses import Family
 from birdctl.cli import parser as parsers
+from birdctl.cli import places
 from birdctl.cluster.objects import Node
 from birdctl.cluster.store import Cluster
 from birdctl.errors import BackendError, InputError
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     cluster = sources.load(settings)
     version = (args.bird_version or installed_version() or OLDEST) if settings.run_router else OLDEST
     problems: list[InputError] = list(cluster.errors.values())
-    for node in sorted(cluster.objects(Node)) if args.all_nodes else [settings.node]:
+    for node in sorted(cluster.objects(Node)) if args.all_nodes else [places.existing_node(cluster, settings.node)]:
         files = _files(settings, cluster, node, version, problems)
         if args.output_dir:
             _write(files, args.output_dir / node)

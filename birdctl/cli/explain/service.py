@@ -22,7 +22,6 @@ from birdctl.cli.explain import route
 from birdctl.cli.explain.view import ExplanationView, answer, synced
 from birdctl.cli.output import add_form
 from birdctl.cli.places import Place
-from birdctl.cluster.objects import Node
 from birdctl.errors import BackendError, BirdctlError, InputError, Unavailable
 from birdctl.observe import service_objects
 from birdctl.observe.explain import Evidence
@@ -107,14 +106,12 @@ def _of_source(settings: Settings, cluster: Cluster, service: str) -> ServiceObj
     from birdctl.allocation.allocate import allocate  # noqa: PLC0415 - only without an agent
     from birdctl.services.compile import ServiceCompiler  # noqa: PLC0415
 
-    if cluster.get(Node, settings.node) is None:
-        raise InputError("--node", "", f"there is no Node {settings.node}")
-    options = settings.services()
-    compiled = ServiceCompiler(settings.node, options).compile(cluster)
+    options, node = settings.services(), places.existing_node(cluster, settings.node)
+    compiled = ServiceCompiler(node, options).compile(cluster)
     found = service_objects.describe(
         cluster,
         service,
-        node=settings.node,
+        node=node,
         options=options,
         part=compiled.services.get(service),
         state=compiled.state,

@@ -36,6 +36,14 @@ def _last_sync(status: Status) -> str | None:
     return age(time.time() - datetime.fromisoformat(moment).timestamp()) if moment else None
 
 
+def _error(status: Status) -> str | None:
+    """Why the node is not as desired; else the first object that is not in force as it is written."""
+    problems = status.get("problems", ())
+    if status.get("lastError") or not problems:
+        return status.get("lastError")
+    return f"{problems[0]} (and {len(problems) - 1} more)" if problems[1:] else problems[0]
+
+
 COLUMNS: tuple[Column[Status], ...] = (
     Column("NODE", lambda status: status["node"]),
     Column("CONVERGED", lambda status: _yes_no(status.get("converged")), tone=_tone("converged")),
@@ -47,7 +55,7 @@ COLUMNS: tuple[Column[Status], ...] = (
     Column("GENERATION", lambda status: status.get("generation"), wide=True),
     Column("ROUTER-ID", lambda status: status["bird"].get("routerId"), wide=True),
     Column("DIGEST", lambda status: status["bird"].get("configDigest"), wide=True),
-    Column("ERROR", lambda status: status.get("lastError")),
+    Column("ERROR", _error),
 )
 
 
@@ -66,7 +74,7 @@ VIEW = StatusView(
     steady=lambda status: (
         status.get("converged"),
         status.get("healthy"),
-        status.get("lastError"),
+        _error(status),
         status.get("generation"),
     ),
 )

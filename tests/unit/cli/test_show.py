@@ -17,6 +17,7 @@ from birdctl.cli import parser, places, show
 from birdctl.cli.commands import COMMANDS
 from birdctl.cli.main import main
 from birdctl.cli.show import peers as peers_view
+from birdctl.cli.show import status as status_view
 from birdctl.cli.show.config import masked
 from birdctl.errors import BackendError, BirdctlError, Unavailable
 from birdctl.observe.views import FamilyCounts, Peer
@@ -201,3 +202,20 @@ print(*sorted({HEAVY!r} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ({}, "-"),
+        ({"problems": ["Pod a/b: wrong"]}, "Pod a/b: wrong"),
+        ({"problems": ["Pod a/b: wrong", "Pod a/c: wrong"]}, "Pod a/b: wrong (and 1 more)"),
+        ({"problems": ["Pod a/b: wrong"], "lastError": "BIRD is gone"}, "BIRD is gone"),
+    ],
+)
+def test_the_status_tells_of_objects_that_are_not_in_force(
+    said: dict[str, Any], error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status_view.VIEW.print([{"node": "a", "converged": True, "healthy": True, "bird": {}, **said}], "table")
+    header, row = capsys.readouterr().out.splitlines()
+    assert row[header.index("ERROR") :] == error

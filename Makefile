@@ -4,8 +4,8 @@ TIERS ?= unit bird netns interop cluster vm
 BIRDCTL_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/birdctl
 export BIRDCTL_CACHE
 
-DEMO_PACKAGES = bird2 curl iproute2 iptables iputils-ping python3-venv
-TEST_PACKAGES = $(DEMO_PACKAGES) ca-certificates conntrack debootstrap etcd-server frr gcc gobgpd ipset ipvsadm libc6-dev nftables openssl procps tcpdump user-mode-linux kmod
+DEMO_PACKAGES = bird2 curl gcc iproute2 iptables iputils-ping libc6-dev python3-venv
+TEST_PACKAGES = $(DEMO_PACKAGES) ca-certificates conntrack debootstrap etcd-server frr gobgpd ipset ipvsadm nftables openssl procps tcpdump user-mode-linux kmod
 
 .PHONY: help demo demo-down check test bench golden clean
 help:

@@ -289,9 +289,7 @@ def spoilt(state, whose):
         chains = {
             name: replace(
                 chain,
-                rules=tuple(
-                    replace(each, extra=IMPOSSIBLE) if whose in each.origins else each for each in chain.rules
-                ),
+                rules=tuple(replace(each, extra=IMPOSSIBLE) if whose in each.origins else each for each in chain.rules),
             )
             for name, chain in table.chains.items()
         }

@@ -6,13 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from birdctl.addresses import Address, family
-from birdctl.cluster.objects import Node
+from birdctl.cluster.clusterpolicy import ClusterNetworkPolicy
+from birdctl.cluster.objects import NetworkPolicy, Node
 from birdctl.cluster.store import Cluster
-from birdctl.errors import UnknownRule
+from birdctl.errors import InputError, UnknownRule
 from birdctl.netfilter import iptables_text
 from birdctl.netfilter.model import Owner, Rule, Table
 from birdctl.observe.ends import End, end
 from birdctl.observe.views import Step, View
+from birdctl.policies.compile.cluster import cluster_policy
+from birdctl.policies.compile.network import network_policy
 from birdctl.policies.compile.table import HOOKS
 from birdctl.policies.model import Direction, PolicyState
 from birdctl.policies.packet import Packet
@@ -89,7 +92,11 @@ def explain(
         policies=tuple(dict.fromkeys(each.policy for each in judged.why if each.policy and each.allowed is not None)),
         would_deny=judged.would_deny,
         agrees=all(agreements) if agreements else None,
-        steps=(*_by_objects(question, judged), *(step for each in sightings for step in each.steps)),
+        steps=(
+            *_by_objects(question, judged),
+            *(Step(subject="error", text=str(each)) for each in _faults(cluster, judged)),
+            *(step for each in sightings for step in each.steps),
+        ),
     )
 
 
@@ -107,6 +114,18 @@ def _by_objects(question: Question, judged: Judgement) -> Iterator[Step]:
     for policy in judged.would_deny:
         yield Step(subject="staged", text=f"{policy} would deny it")
     yield Step(subject="objects", holds=judged.allowed, text=_outcome(judged))
+
+
+def _faults(cluster: Cluster, judged: Judgement) -> Iterator[InputError]:
+    """What is wrong with the policies that had a say: they do not do what their authors meant."""
+    for ref in dict.fromkeys(ref for each in judged.why for ref in each.policy.split(", ")):
+        kind, _, key = ref.partition(" ")
+        if error := cluster.errors.get((kind, key)):
+            yield error
+        elif network := cluster.get(NetworkPolicy, key) if kind == NetworkPolicy.__name__ else None:
+            yield from network_policy(network).problems
+        elif wide := cluster.get(ClusterNetworkPolicy, key) if kind == ClusterNetworkPolicy.__name__ else None:
+            yield from cluster_policy(wide).problems
 
 
 def _refused(judged: Judgement) -> Direction | None:

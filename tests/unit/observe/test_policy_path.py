@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from birdctl.cluster.decode import decode_text
 from birdctl.cluster.store import Cluster
 from birdctl.errors import InputError
 from birdctl.observe import ends
@@ -11,7 +12,7 @@ from birdctl.observe.policy_path import explain, questions
 from birdctl.policies.compile import PolicyCompiler
 from birdctl.policies.model import PolicyState
 from birdctl.settings import Settings
-from tests.unit.policies.build import labels, namespace, node, pod, policy
+from tests.unit.policies.build import cluster_policy, labels, namespace, node, pod, policy
 
 OPEN = Cluster.of(
     node("n1", "192.0.2.1", pods=["10.1.0.0/24"]),
@@ -93,6 +94,33 @@ def test_what_cannot_be_read_is_no_agreement():
     found = asked(CLOSED, "x/b", "x/a", {"n1": "no permission"})
     assert found.agrees is None
     assert any(step.text == "cannot be read: no permission" for step in found.steps)
+
+
+def errors(cluster):
+    found = asked(cluster, "x/b", "x/a", {"n1": compiled(cluster)})
+    assert not found.allowed
+    return [step.text for step in found.steps if step.subject == "error"]
+
+
+def with_(*policies):
+    return Cluster.of(*(item for kind in OPEN._objects.values() for item in kind.values()), *policies)
+
+
+def test_what_is_wrong_with_the_policies_that_refuse_it_is_told():
+    port = {"ingress": [{"ports": [{"port": "80"}]}]}
+    wrong, right, elsewhere = policy("x/wrong", **port), policy("x/right"), policy("y/wrong", **port)
+    told = ["NetworkPolicy x/wrong: spec.ingress[0].ports[0].port: '80' is neither a number nor a port name"]
+    assert errors(with_(wrong, right, elsewhere)) == told
+    peer = {"action": "Deny", "from": [{}]}
+    (said,) = errors(with_(cluster_policy("guard", ingress=[peer])))
+    assert said.startswith("ClusterNetworkPolicy guard: spec.ingress[0].from[0]: exactly one of namespaces and pods")
+
+
+def test_what_is_wrong_with_a_policy_that_cannot_be_decoded_is_told():
+    cluster = with_()
+    text = b"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p, namespace: x}, spec: 1}"
+    cluster.apply(decode_text(text)[1][0])
+    assert errors(cluster) == ["NetworkPolicy x/p: spec: expected object, got int"]
 
 
 def test_a_packet_that_its_own_node_refuses_never_gets_to_the_other():

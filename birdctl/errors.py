@@ -27,14 +27,16 @@ class InputError(BirdctlError):
 
     `origin` names the object ("BGPPeer tor1", "Service default/web") or the setting ("--cluster-asn"), preceded by
     the file it came from where there is one; `field` is the path to the field ("spec.asn", may be empty); `problem`
-    says what is wrong and what was expected.
+    says what is wrong and what was expected. All three may quote what somebody wrote: a character that cannot be
+    printed, as a line's end or a terminal's escape, is a question mark in the text.
     """
 
     def __init__(self, origin: str, field: str, problem: str) -> None:
         self.origin = origin
         self.field = field
         self.problem = problem
-        super().__init__(f"{origin}: {field}: {problem}" if field else f"{origin}: {problem}")
+        text = f"{origin}: {field}: {problem}" if field else f"{origin}: {problem}"
+        super().__init__("".join(each if each.isprintable() else "?" for each in text))
 
 
 class NotProgrammed(InputError):

@@ -79,6 +79,11 @@ def test_an_error_names_the_file_first():
     assert error_of(peer(asn="x"), "peers/tor.yaml") == "peers/tor.yaml: BGPPeer tor1: spec.asn: expected int, got str"
 
 
+def test_an_error_is_one_line_whatever_an_object_is_called():
+    document = {**node(spec=[]), "metadata": {"name": "n1\nn2: fine\x1b[2J"}}
+    assert error_of(document) == "Node n1?n2: fine?[2J: spec: expected object, got array"
+
+
 def test_an_error_of_a_secret_never_shows_its_content():
     document = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bgp"}, "data": {"tor1": ["hunter2"]}}
     assert "hunter2" not in error_of(document)

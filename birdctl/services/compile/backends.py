@@ -12,9 +12,8 @@ from birdctl.cluster.faults import Faults
 from birdctl.cluster.objects import Endpoint, EndpointSlice, Service
 from birdctl.services.compile.hosts import host_of
 from birdctl.services.compile.ports import PortName, checked_port, checked_protocol
+from birdctl.services.compile.wishes import DISTRIBUTIONS
 from birdctl.services.model import Value
-
-_ZONAL = frozenset({"PreferClose", "PreferSameZone", "PreferSameNode"})
 
 
 class State(enum.IntEnum):
@@ -132,4 +131,4 @@ def _own_node(endpoint: Endpoint, distribution: str) -> tuple[str, ...]:
 
 
 def _own_zone(endpoint: Endpoint, distribution: str) -> tuple[str, ...]:
-    return (endpoint.zone,) if endpoint.zone and distribution in _ZONAL else ()
+    return (endpoint.zone,) if endpoint.zone and distribution in DISTRIBUTIONS else ()

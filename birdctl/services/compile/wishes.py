@@ -5,7 +5,7 @@ A word that means nothing is a fault of its own, and what holds without it is us
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -26,6 +26,10 @@ _FLAGS: dict[Scheduler, dict[str, SchedulerFlag | None]] = {
     }
     for scheduler in (Scheduler.SH, Scheduler.MH)
 }
+_TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
+_POLICIES = ("Local", "Cluster")
+DISTRIBUTIONS = ("PreferSameZone", "PreferSameNode", "PreferClose")
+"""Of traffic. All of them prefer the zone; one of them the node even more."""
 _LONGEST_AFFINITY = 86400  # core/v1, ClientIPConfig
 _USUAL_AFFINITY = 10800
 
@@ -45,8 +49,10 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
 
 def wishes(service: Service, options: ServiceOptions, faults: Faults) -> Wishes:
     annotations, spec = service.metadata.annotations, service.spec
-    _check_policy(spec.internal_traffic_policy, "spec.internalTrafficPolicy", faults)
-    _check_policy(spec.external_traffic_policy, "spec.externalTrafficPolicy", faults)
+    _check("spec.type", spec.type, _TYPES, "it is served as ClusterIP", faults)
+    _check("spec.internalTrafficPolicy", spec.internal_traffic_policy, _POLICIES, "Cluster is used", faults)
+    _check("spec.externalTrafficPolicy", spec.external_traffic_policy, _POLICIES, "Cluster is used", faults)
+    _check("spec.trafficDistribution", spec.traffic_distribution, DISTRIBUTIONS, "it means nothing", faults)
     scheduler = _scheduler(annotations, options, faults)
     return Wishes(
         scheduler=scheduler,
@@ -109,9 +115,10 @@ def _persistence(service: Service, faults: Faults) -> int:
             return 0
 
 
-def _check_policy(policy: str, field: str, faults: Faults) -> None:
-    if policy not in ("Local", "Cluster", ""):
-        faults.add(field, f"expected Local or Cluster, got {policy!r}; Cluster is used")
+def _check(field: str, word: str, known: Sequence[str], instead: str, faults: Faults) -> None:
+    if word and word not in known:
+        expected = f"{', '.join(known[:-1])} or {known[-1]}"
+        faults.add(field, f"expected {expected}, got {word!r}; {instead}")
 
 
 def _direct(annotations: Labels, faults: Faults) -> bool:

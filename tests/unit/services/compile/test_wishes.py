@@ -114,10 +114,16 @@ def test_affinity_that_cannot_be_is_an_error_and_the_usual_is_used(name, seconds
     assert problem in problems(result)[0]
 
 
-@pytest.mark.parametrize("field", ["internalTrafficPolicy", "externalTrafficPolicy"])
-def test_an_unknown_traffic_policy_is_an_error_and_means_cluster(field):
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        ("internalTrafficPolicy", "Local or Cluster, got 'Nearby'; Cluster is used"),
+        ("externalTrafficPolicy", "Local or Cluster, got 'Nearby'; Cluster is used"),
+        ("trafficDistribution", "PreferSameZone, PreferSameNode or PreferClose, got 'Nearby'; it means nothing"),
+        ("type", "ClusterIP, NodePort, LoadBalancer or ExternalName, got 'Nearby'; it is served as ClusterIP"),
+    ],
+)
+def test_an_unknown_word_is_an_error_and_the_usual_is_used(field, expected):
     result = compiled(service(**{field: "Nearby"}), endpoints("web", "10.1.2.2 on=n2"))
     assert only(result).real_servers
-    assert problems(result) == [
-        f"Service default/web: spec.{field}: expected Local or Cluster, got 'Nearby'; Cluster is used"
-    ]
+    assert problems(result) == [f"Service default/web: spec.{field}: expected {expected}"]

@@ -47,6 +47,20 @@ def test_a_client_whose_endpoint_goes_gets_another_one(cluster: Cluster) -> None
 
 
 @pytest.mark.parametrize("of", Family)
+def test_a_client_that_is_connected_to_an_endpoint_that_goes_gets_another_one_for_what_is_new(
+    cluster: Cluster, of: Family
+) -> None:
+    served = cluster.serve(NAMES, **affinity(600))
+    client = cluster.pods["n1-c"]
+    with client.connect(served.cluster_ip(of), 80) as connection:
+        first = connection.ask().name
+        cluster.set_endpoints(served, NAMES, conditions={first: {"ready": False, "serving": True, "terminating": True}})
+        (other,) = {client.ask(served.cluster_ip(of), 80).name for _ in range(6)}
+        assert other != first
+        assert connection.ask().name == first
+
+
+@pytest.mark.parametrize("of", Family)
 def test_affinity_and_its_time_are_changed_in_place(cluster: Cluster, of: Family) -> None:
     served = cluster.serve(NAMES)
     with cluster.pods["n1-c"].connect(served.cluster_ip(of), 80) as connection:

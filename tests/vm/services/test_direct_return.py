@@ -66,6 +66,30 @@ def test_a_node_without_a_local_endpoint_drops_what_is_to_stay_local(cluster: Cl
     assert cluster.pods["n2-c"].ask(local.external_ip(of, "n2"), PORT).name == "n1-a"
 
 
+@pytest.mark.parametrize("of", Family)
+def test_affinity_and_sources_hold_for_it_too(cluster: Cluster, of: Family) -> None:
+    ranges = ["198.18.1.0/24", "2001:db8:1::/64"]
+    choosy = serve(cluster, ["n1-a", "n2-a"], sessionAffinity="ClientIP", loadBalancerSourceRanges=ranges)
+    assert len({cluster.client.ask(choosy.external_ip(of), PORT).name for _ in range(6)}) == 1
+    assert cluster.client.ask(choosy.load_balancer_ip(of), PORT).name in {"n1-a", "n2-a"}
+    with pytest.raises(TimeoutError):
+        cluster.pods["n1-c"].ask(choosy.load_balancer_ip(of), PORT, timeout=1)
+    assert cluster.pods["n1-c"].ask(choosy.external_ip(of), PORT).name in {"n1-a", "n2-a"}
+
+
+@pytest.mark.parametrize("scheduler", ["rr", "mh", "dh"])
+def test_another_scheduler_takes_no_connection_from_it(cluster: Cluster, scheduler: str) -> None:
+    served = serve(cluster, ["n1-a", "n2-a"])
+    address = served.external_ip(Family.IPV4)
+    with cluster.client.connect(address, PORT) as connection:
+        first = connection.ask().name
+        ports = [{"name": each.lower(), "protocol": each, "port": PORT, "targetPort": PORT} for each in BOTH]
+        cluster.write(served, BOTH, {**TUNNEL, "birdctl.io/service.scheduler": scheduler}, ports=ports)
+        cluster.converge()
+        assert cluster.client.ask(address, PORT).name in {"n1-a", "n2-a"}
+        assert connection.ask().name == first
+
+
 def crossed(each: dict[str, Any]) -> None:
     """Each endpoint is meant for the other node alone."""
     hinted("forNodes")(each)
@@ -88,6 +112,17 @@ def test_connections_of_an_endpoint_that_goes_live_on(cluster: Cluster, of: Fami
         cluster.set_endpoints(going, ["n1-a", "n2-a"], BOTH, conditions={"n1-a": {"ready": False}})
         assert {cluster.client.ask(going.external_ip(of), PORT).name for _ in range(3)} == {"n2-a"}
         assert connection.ask().name == "n1-a"
+
+
+@pytest.mark.parametrize("of", Family)
+def test_connections_of_the_last_endpoint_live_on_when_it_goes(cluster: Cluster, of: Family) -> None:
+    """The node that balances sees nothing of what the pod of another node answers."""
+    last = serve(cluster, ["n2-a"])
+    with cluster.client.connect(last.external_ip(of), PORT) as connection:
+        assert connection.ask().name == "n2-a"
+        cluster.set_endpoints(last, ["n2-a"], BOTH, conditions={"n2-a": {"ready": False}})
+        assert connection.ask().name == "n2-a"
+        assert refuses(cluster.client, last.external_ip(of), PORT)
 
 
 @pytest.mark.parametrize("of", Family)

@@ -26,6 +26,11 @@ class Family(enum.StrEnum):
         return 32 if self is Family.IPV4 else 128
 
     @property
+    def number(self) -> int:
+        """The kernel's: AF_INET or AF_INET6 (linux/socket.h)."""
+        return 2 if self is Family.IPV4 else 10
+
+    @property
     def label(self) -> str:
         """`ipv4` or `ipv6`: BIRD's channel name and the JSON key."""
         return self.value.lower()
@@ -43,6 +48,11 @@ def family(value: Address | Prefix) -> Family:
 def parse_address(text: str) -> Address:
     """The address in `text`. Raises ValueError with a one-line reason."""
     return ipaddress.ip_address(text)
+
+
+def unpacked(packed: bytes) -> Address:
+    """The address that a kernel's message has in 4 or 16 bytes."""
+    return IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)  # noqa: PLR2004 - bytes of an IPv4 address
 
 
 def parse_prefix(text: str) -> Prefix:

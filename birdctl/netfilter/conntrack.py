@@ -10,12 +10,11 @@ import errno
 import struct
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address
 from itertools import chain
-from socket import AF_INET, AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP
 
-from birdctl.addresses import Address, Family
+from birdctl.addresses import Address, Family, unpacked
 from birdctl.errors import BackendError, Unavailable
+from birdctl.netfilter.model import PROTOCOLS
 from birdctl.netfilter.netlink import Message, Netlink, attribute, attributes, nested
 
 _SUBSYSTEM = 1 << 8
@@ -29,16 +28,8 @@ _BY_DESTINATION = {Family.IPV4: (2 | 8 | 32).to_bytes(4, "little"), Family.IPV6:
 """CTA_FILTER_F_CTA_IP_DST, _PROTO_NUM and _PROTO_DST_PORT: only the destination, its protocol and port count."""
 _FEW = 16
 """So many ports are looked for one by one, by the kernel; for more a walk over everything is cheaper."""
-_FAMILIES = {Family.IPV4: int(AF_INET), Family.IPV6: int(AF_INET6)}
 _SOURCE_V4, _DESTINATION_V4 = 1, 2
-_PROTOCOLS = {
-    int(IPPROTO_TCP): "tcp",
-    int(IPPROTO_UDP): "udp",
-    int(IPPROTO_SCTP): "sctp",
-    int(IPPROTO_ICMP): "icmp",
-    int(IPPROTO_ICMPV6): "ipv6-icmp",
-}
-_NUMBERS = {name: number for number, name in _PROTOCOLS.items()}
+_NAMES = {number: name for name, number in PROTOCOLS.items()}
 _LENGTH = struct.Struct("=H")
 _ATTRIBUTE_HEADER = 4
 _ADDRESS_AT = 3 * _ATTRIBUTE_HEADER
@@ -106,7 +97,7 @@ class Conntrack:
         wanted = frozenset((address, port) for address, port in ports if address.max_prefixlen == family.bits)
         addresses = frozenset(address.packed for address, _ in wanted)
         start = _ADDRESS_AT + family.bits // 8 + _ATTRIBUTE_HEADER
-        for reply in self._asking(family, _NUMBERS[protocol], wanted):
+        for reply in self._asking(family, PROTOCOLS[protocol], wanted):
             if reply[start : start + family.bits // 8] in addresses:
                 found = _flow(family, reply)
                 if found.protocol == protocol and (found.asked, found.asked_port) in wanted:
@@ -121,13 +112,13 @@ class Conntrack:
 
     def _walk(self, family: Family, only: bytes = b"") -> Iterator[bytes]:
         try:
-            yield from self._netlink.dump(Message(_SUBSYSTEM | _GET, only, family=_FAMILIES[family]))
+            yield from self._netlink.dump(Message(_SUBSYSTEM | _GET, only, family=family.number))
         except OSError as error:
             raise Unavailable(f"connections cannot be read (load the module nf_conntrack_netlink): {error}") from None
 
     def delete(self, flows: Iterable[Flow]) -> None:
         """Those that ended by themselves are no error. Raises BackendError."""
-        messages = [Message(_SUBSYSTEM | _DELETE, each.handle, family=_FAMILIES[each.family]) for each in flows]
+        messages = [Message(_SUBSYSTEM | _DELETE, each.handle, family=each.family.number) for each in flows]
         numbers = {number for number in self._netlink.request(messages).values() if number != errno.ENOENT}
         if numbers:
             raise BackendError(f"connections cannot be cut: error {min(numbers)}")
@@ -154,7 +145,7 @@ def _flow(family: Family, reply: bytes) -> Flow:
     (first,) = _LENGTH.unpack_from(reply)
     return Flow(
         family=family,
-        protocol=_PROTOCOLS.get(number, str(number)),
+        protocol=_NAMES.get(number, str(number)),
         source=source,
         source_port=_number(begun, _SOURCE_PORT),
         asked=asked,
@@ -169,11 +160,7 @@ def _flow(family: Family, reply: bytes) -> Flow:
 def _addresses(part: bytes) -> tuple[Address, Address]:
     """Source and destination of a tuple."""
     source, destination = attributes(attributes(part)[_TUPLE_IP]).values()
-    return _address(source), _address(destination)
-
-
-def _address(packed: bytes) -> Address:
-    return IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)  # noqa: PLR2004
+    return unpacked(source), unpacked(destination)
 
 
 def _number(protocol: dict[int, bytes], kind: int) -> int:

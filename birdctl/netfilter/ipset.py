@@ -46,9 +46,10 @@ class IpsetBackend:
 
     def names(self) -> frozenset[str]:
         """Our sets' names."""
-        return frozenset(name for name in self.everybody_s_names() if name.startswith(self._owner.set_prefix))
+        return frozenset(name for name in self.all_names() if name.startswith(self._owner.set_prefix))
 
-    def everybody_s_names(self) -> frozenset[str]:
+    def all_names(self) -> frozenset[str]:
+        """Everybody's sets' names."""
         try:
             return frozenset(ipset_wire.name_of(each) for each in self._netlink.dump(ipset_wire.names()))
         except OSError as error:

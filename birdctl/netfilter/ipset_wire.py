@@ -10,10 +10,9 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from socket import AF_INET, AF_INET6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP
 
-from birdctl.addresses import Address, Family, Prefix
-from birdctl.netfilter.model import Entry, IpSet, Net, Port, SetType
+from birdctl.addresses import Address, Family, Prefix, unpacked
+from birdctl.netfilter.model import PROTOCOLS, Entry, IpSet, Net, Port, SetType
 from birdctl.netfilter.netlink import (
     NLA_F_NESTED,
     NLA_F_NET_BYTEORDER,
@@ -25,7 +24,7 @@ from birdctl.netfilter.netlink import (
 )
 
 _SUBSYSTEM = 6 << 8
-_CREATE, _DESTROY, _SWAP, _LIST, _SAVE, _ADD, _DEL = 2, 3, 6, 7, 8, 9, 10
+_CREATE, _DESTROY, _LIST, _SAVE, _ADD, _DEL = 2, 3, 7, 8, 9, 10
 _PROTOCOL, _SETNAME, _TYPENAME, _REVISION, _FAMILY, _FLAGS, _DATA, _ADT, _LINENO = 1, 2, 3, 4, 5, 6, 7, 8, 9
 _IP, _CIDR, _PORT, _TIMEOUT, _PROTO, _CADT_FLAGS = 1, 3, 4, 6, 7, 8
 _HASHSIZE, _MAXELEM, _IP2, _CIDR2 = 18, 19, 20, 21
@@ -37,9 +36,7 @@ _LARGEST = 60_000
 _REVISIONS = {SetType.IP: 0, SetType.NET: 2, SetType.IP_PORT: 1, SetType.IP_PORT_IP: 1, SetType.IP_PORT_NET: 1}
 """The oldest ones that have what is used here (nomatch since 2 of hash:net)."""
 _TYPES = {kind.value: kind for kind in SetType}
-_FAMILIES = {Family.IPV4: int(AF_INET), Family.IPV6: int(AF_INET6)}
-_PROTOCOLS = {"tcp": IPPROTO_TCP, "udp": IPPROTO_UDP, "sctp": IPPROTO_SCTP}
-_PROTOCOL_NAMES = {number: name for name, number in _PROTOCOLS.items()}
+_PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
 
 
 def create(wanted: IpSet) -> Message:
@@ -53,18 +50,13 @@ def create(wanted: IpSet) -> Message:
         _name(wanted.name),
         attribute(_TYPENAME, wanted.type.encode() + b"\0"),
         attribute(_REVISION, bytes([_REVISIONS[wanted.type]])),
-        attribute(_FAMILY, bytes([_FAMILIES[wanted.family]])),
+        attribute(_FAMILY, bytes([wanted.family.number])),
         nested(_DATA, *options),
     )
 
 
 def destroy(name: str) -> Message:
     return _message(_DESTROY, _name(name))
-
-
-def swap(one: str, other: str) -> Message:
-    """Exchanges the contents of two sets of one type, atomically."""
-    return _message(_SWAP, _name(one), attribute(_TYPENAME, other.encode() + b"\0"))
 
 
 def add(name: str, entries: Iterable[Entry]) -> Iterator[Message]:
@@ -121,7 +113,7 @@ def _set(header: dict[int, bytes], entries: frozenset[Entry]) -> IpSet:
     return IpSet(
         name=header[_SETNAME].rstrip(b"\0").decode(),
         type=SetType(_text(header[_TYPENAME])),
-        family=Family.IPV4 if header[_FAMILY][0] == AF_INET else Family.IPV6,
+        family=next(each for each in Family if each.number == header[_FAMILY][0]),
         entries=entries,
         timeout=int.from_bytes(options[_TIMEOUT], "big") if _TIMEOUT in options else None,
         max_entries=int.from_bytes(options[_MAXELEM], "big"),
@@ -190,7 +182,7 @@ def _packed(entry: Entry) -> bytes:
         _DATA,
         _address(_IP, entry.address),
         port,
-        attribute(_PROTO, bytes([_PROTOCOLS[entry.protocol]])),
+        attribute(_PROTO, bytes([PROTOCOLS[entry.protocol]])),
         _peer(entry.peer),
     )
 
@@ -258,5 +250,4 @@ def _value(holder: bytes) -> bytes:
 
 
 def _host(holder: bytes) -> Address:
-    value = _value(holder)
-    return IPv4Address(value) if len(value) == 4 else IPv6Address(value)  # noqa: PLR2004
+    return unpacked(_value(holder))

@@ -22,6 +22,10 @@ BUILTIN: Mapping[TableName, tuple[str, ...]] = {
 """The kernel's own chains of each table."""
 
 
+PROTOCOLS: Mapping[str, int] = {"icmp": 1, "tcp": 6, "udp": 17, "ipv6-icmp": 58, "sctp": 132}
+"""The numbers of protocols (IANA), by iptables' names."""
+
+
 class Owner(enum.Enum):
     """Whose chains, sets and rules they are; `rank` is the order of their hooks where they share a chain."""
 

@@ -11,7 +11,6 @@ import os
 import struct
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from socket import AF_INET, AF_INET6
 
 from birdctl.addresses import Family
 from birdctl.errors import BackendError
@@ -20,7 +19,6 @@ from birdctl.netfilter.netlink import Message, Netlink, attribute, attributes
 
 _GET_TABLE, _DELETE_TABLE, _GET_RULE = 10 << 8 | 1, 10 << 8 | 2, 10 << 8 | 7
 _TABLE, _CHAIN, _EXPRESSION_NAME = 1, 2, 1
-_FAMILIES = {Family.IPV4: int(AF_INET), Family.IPV6: int(AF_INET6)}
 _COUNTER = attribute(_EXPRESSION_NAME, b"counter\0")
 _VALUES = struct.Struct(">8xQ4xQ")
 """What follows the expression's name: the header of its data, bytes and packets, each behind a header."""
@@ -38,13 +36,13 @@ def has_tables() -> bool:
 
 def has_table(family: Family, name: str) -> bool:
     """Whether there is one of that family (`ip`, `ip6`) and name. Raises Unavailable."""
-    found = _tables(_FAMILIES[family]) or ()
+    found = _tables(family.number) or ()
     return any(attributes(each)[_TABLE] == _text(name) for each in found)
 
 
 def delete_table(family: Family, name: str) -> None:
     """With everything in it. Raises BackendError when the kernel refuses, Unavailable."""
-    message = Message(_DELETE_TABLE, attribute(_TABLE, _text(name)), family=_FAMILIES[family])
+    message = Message(_DELETE_TABLE, attribute(_TABLE, _text(name)), family=family.number)
     with Netlink("nftables") as kernel:
         if number := kernel.transaction(message):
             raise BackendError(f"nftables table {name} of {family}: {os.strerror(number)}")
@@ -68,7 +66,7 @@ def read(family: Family, table: TableName, names: Collection[str]) -> Iterator[t
         for name in names:
             body = attribute(_TABLE, _text(table)) + attribute(_CHAIN, _text(name))
             with suppress(OSError):
-                rules = kernel.dump(Message(_GET_RULE, body, family=_FAMILIES[family]))
+                rules = kernel.dump(Message(_GET_RULE, body, family=family.number))
                 yield name, tuple(map(_values, rules))
 
 

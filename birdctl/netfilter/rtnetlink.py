@@ -10,11 +10,10 @@ import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
-from socket import AF_INET, AF_INET6, IPPROTO_IPV6
+from socket import IPPROTO_IPV6
 from typing import NamedTuple
 
-from birdctl.addresses import Address, Family, family
+from birdctl.addresses import Address, Family, family, unpacked
 from birdctl.errors import BackendError
 from birdctl.netfilter.netlink import (
     NETLINK_ROUTE,
@@ -52,7 +51,6 @@ _RTA_DST, _RTA_OIF, _RTA_PREFSRC = 1, 4, 7
 _FRA_PRIORITY, _FRA_FWMARK, _FRA_FWMASK, _FRA_PROTOCOL = 6, 10, 16, 21
 _SCOPE_UNIVERSE, _SCOPE_HOST, _TYPE_LOCAL, _TO_TABLE = 0, 254, 2, 1
 _SOL_NETLINK, _NETLINK_GET_STRICT_CHK = 270, 12
-FAMILIES = {Family.IPV4: int(AF_INET), Family.IPV6: int(AF_INET6)}
 
 
 class RouteMessage(Message):
@@ -138,7 +136,7 @@ class RouteNetlink(Netlink):
 
     def way_to(self, address: Address) -> int | None:
         """The interface through which packets go there; None when none does."""
-        header = _ROUTE.pack(number_of(address), address.max_prefixlen, *[0] * 7)
+        header = _ROUTE.pack(family(address).number, address.max_prefixlen, *[0] * 7)
         reply = self._ask(RouteMessage(_GETROUTE, header + attribute(_RTA_DST, address.packed)))
         found = attributes(reply, _ROUTE.size).get(_RTA_OIF) if reply else None
         return int(_INT.unpack(found)[0]) if found else None
@@ -151,8 +149,8 @@ class RouteNetlink(Netlink):
 
     def local_routes(self, interface: int) -> Iterator[tuple[Address, Address | None]]:
         """Those that birdctl made, of one interface: the address, and what the node talks to it from."""
-        for number in FAMILIES.values():
-            header = _ROUTE.pack(number, 0, 0, 0, TABLE_LOCAL, PROTOCOL, 0, _TYPE_LOCAL, 0)
+        for of in Family:
+            header = _ROUTE.pack(of.number, 0, 0, 0, TABLE_LOCAL, PROTOCOL, 0, _TYPE_LOCAL, 0)
             for reply in self.dump(RouteMessage(_GETROUTE, header + attribute(_RTA_OIF, _INT.pack(interface)))):
                 found = attributes(reply, _ROUTE.size)
                 source = found.get(_RTA_PREFSRC)
@@ -162,7 +160,7 @@ class RouteNetlink(Netlink):
         """One that birdctl made."""
         return any(
             found.get(_FRA_PRIORITY) == _UNSIGNED.pack(priority) and found.get(_FRA_PROTOCOL) == bytes([PROTOCOL])
-            for reply in self.dump(RouteMessage(_GETRULE, _RULE.pack(FAMILIES[of], *[0] * 8)))
+            for reply in self.dump(RouteMessage(_GETRULE, _RULE.pack(of.number, *[0] * 8)))
             for found in (attributes(reply, _RULE.size),)
         )
 
@@ -196,7 +194,7 @@ def set_alias(interface: int, alias: str) -> Message:
 def set_conf(interface: int, conf: Mapping[int, int]) -> Message:
     """Settings of IPv4 on this interface."""
     values = (attribute(number, _UNSIGNED.pack(value)) for number, value in conf.items())
-    body = nested(_IFLA_AF_SPEC, nested(int(AF_INET), nested(_INET_CONF, *values)))
+    body = nested(_IFLA_AF_SPEC, nested(Family.IPV4.number, nested(_INET_CONF, *values)))
     return RouteMessage(_NEWLINK, _LINK.pack(0, 0, interface, 0, 0) + body)
 
 
@@ -221,7 +219,7 @@ def delete_address(address: Address, interface: int) -> Message:
 
 
 def _address(address: Address, interface: int) -> bytes:
-    header = _ADDRESS.pack(number_of(address), address.max_prefixlen, _IFA_F_NODAD, _SCOPE_HOST, interface)
+    header = _ADDRESS.pack(family(address).number, address.max_prefixlen, _IFA_F_NODAD, _SCOPE_HOST, interface)
     return header + attribute(_IFA_LOCAL, address.packed) + attribute(_IFA_ADDRESS, address.packed)
 
 
@@ -239,7 +237,7 @@ def delete_local_route(address: Address, interface: int) -> Message:
 
 def _local_route(address: Address, interface: int) -> bytes:
     header = _ROUTE.pack(
-        number_of(address), address.max_prefixlen, 0, 0, TABLE_LOCAL, PROTOCOL, _SCOPE_HOST, _TYPE_LOCAL, 0
+        family(address).number, address.max_prefixlen, 0, 0, TABLE_LOCAL, PROTOCOL, _SCOPE_HOST, _TYPE_LOCAL, 0
     )
     return header + attribute(_RTA_DST, address.packed) + attribute(_RTA_OIF, _INT.pack(interface))
 
@@ -254,7 +252,7 @@ def delete_local_default(of: Family, table: int, interface: int) -> Message:
 
 
 def _local_default(of: Family, table: int, interface: int) -> bytes:
-    header = _ROUTE.pack(FAMILIES[of], 0, 0, 0, table, PROTOCOL, _SCOPE_HOST, _TYPE_LOCAL, 0)
+    header = _ROUTE.pack(of.number, 0, 0, 0, table, PROTOCOL, _SCOPE_HOST, _TYPE_LOCAL, 0)
     return header + attribute(_RTA_OIF, _INT.pack(interface))
 
 
@@ -269,17 +267,9 @@ def delete_mark_rule(of: Family, priority: int, mark: int, mask: int, table: int
 
 def _mark_rule(of: Family, priority: int, mark: int, mask: int, table: int) -> bytes:
     return (
-        _RULE.pack(FAMILIES[of], 0, 0, 0, table, 0, 0, _TO_TABLE, 0)
+        _RULE.pack(of.number, 0, 0, 0, table, 0, 0, _TO_TABLE, 0)
         + attribute(_FRA_PRIORITY, _UNSIGNED.pack(priority))
         + attribute(_FRA_FWMARK, _UNSIGNED.pack(mark))
         + attribute(_FRA_FWMASK, _UNSIGNED.pack(mask))
         + attribute(_FRA_PROTOCOL, bytes([PROTOCOL]))
     )
-
-
-def number_of(address: Address) -> int:
-    return FAMILIES[family(address)]
-
-
-def unpacked(packed: bytes) -> Address:
-    return IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)  # noqa: PLR2004 - bytes of an IPv4 address

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from birdctl.addresses import Address, Family
+from birdctl.netfilter.model import PROTOCOLS
 from birdctl.netfilter.netlink import Message, attribute, attributes, nested
 from birdctl.services.ipvs_change import ServerChange, Step
 from birdctl.services.ipvs_proc import FoundReal
@@ -50,9 +51,7 @@ _FLAGS_MASK = 0x39
 _IPVS = b"IPVS\0"
 _HEADER = struct.Struct("=BBH")
 _IPVS_VERSION = 1
-_AF_INET, _AF_INET6 = 2, 10
-_FAMILIES = {Family.IPV4: _AF_INET, Family.IPV6: _AF_INET6}
-_PROTOCOLS = {Protocol.TCP: 6, Protocol.UDP: 17, Protocol.SCTP: 132}
+_PROTOCOLS = {each: PROTOCOLS[each.lower()] for each in Protocol}
 _PROTOCOL_NAMES = {number: name for name, number in _PROTOCOLS.items()}
 _FORWARDINGS = {Forwarding.MASQUERADE: 0, Forwarding.TUNNEL: 2}
 _FORWARDING_NAMES = {number: name for name, number in _FORWARDINGS.items()}
@@ -195,10 +194,10 @@ def _named(key: ServerKey) -> bytes:
 
 def _identity(key: ServerKey) -> bytes:
     if isinstance(key, Mark):
-        return _short(_AF, _FAMILIES[key.family]) + _number(_FWMARK, key.mark)
+        return _short(_AF, key.family.number) + _number(_FWMARK, key.mark)
     return b"".join(
         (
-            _short(_AF, _FAMILIES[key.family]),
+            _short(_AF, key.family.number),
             _short(_PROTOCOL, _PROTOCOLS[key.protocol]),
             attribute(_ADDR, key.address.packed),
             attribute(_PORT, key.port.to_bytes(2, "big")),
@@ -236,7 +235,7 @@ _NO_THRESHOLDS = _number(_UPPER, 0) + _number(_LOWER, 0)
 
 
 def _key(found: dict[int, bytes]) -> ServerKey | None:
-    is_v4 = _int(found[_AF]) == _AF_INET
+    is_v4 = _int(found[_AF]) == Family.IPV4.number
     if _FWMARK in found:
         return Mark(mark=_int(found[_FWMARK]), family=Family.IPV4 if is_v4 else Family.IPV6)
     protocol = _PROTOCOL_NAMES.get(_int(found[_PROTOCOL]))

@@ -159,7 +159,7 @@ def _remove_sets() -> Iterator[str]:
 def _sets(ipset: IpsetBackend) -> tuple[str, ...]:
     """Those that are there; none where the kernel has no ipset."""
     try:
-        return tuple(sorted(SETS & ipset.everybody_s_names()))
+        return tuple(sorted(SETS & ipset.all_names()))
     except Unavailable:
         return ()
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import struct
 from socket import AF_BRIDGE, AF_UNSPEC
 
-from birdctl.addresses import Address
+from birdctl.addresses import Address, family, unpacked
 from birdctl.netfilter.netlink import NLM_F_CREATE, Message, attribute, attributes, nested
-from birdctl.netfilter.rtnetlink import RouteMessage, RouteNetlink, number_of, unpacked
+from birdctl.netfilter.rtnetlink import RouteMessage, RouteNetlink
 
 _SETLINK, _NEWNEIGH, _GETNEIGH = 19, 28, 30
 _LINK, _NEIGHBOUR, _INT = struct.Struct("=BxHiII"), struct.Struct("=BxxxiHBB"), struct.Struct("=i")
@@ -38,7 +38,7 @@ def ports(kernel: RouteNetlink, bridge: int) -> dict[bytes, int]:
 def probe(neighbour: Address, interface: int, mac: bytes | None) -> Message:
     """Asks the neighbour who it is, so that the bridge sees where its answer comes from."""
     state, flags = (_NUD_PROBE, 0) if mac else (0, _NTF_USE)
-    body = _NEIGHBOUR.pack(number_of(neighbour), interface, state, flags, 0) + attribute(_NDA_DST, neighbour.packed)
+    body = _NEIGHBOUR.pack(family(neighbour).number, interface, state, flags, 0) + attribute(_NDA_DST, neighbour.packed)
     return RouteMessage(_NEWNEIGH, body + (attribute(_NDA_LLADDR, mac) if mac else b""), _NLM_F_REPLACE | NLM_F_CREATE)
 
 

@@ -37,13 +37,6 @@ class Plan:
     closed: bool = False
     policies: tuple[str, ...] = ()
 
-    @property
-    def restricts(self) -> bool:
-        return self.closed or bool(self.admin or self.rest)
-
-
-OPEN = Plan()
-
 
 def plan(pod: Endpoint, policies: Iterable[Policy], direction: Direction) -> Plan:
     """`policies` are those that select the pod, in order."""

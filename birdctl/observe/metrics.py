@@ -221,7 +221,7 @@ def _of_routing(routing: Routing, sight: Sight | None, counters: Counters) -> It
     yield "birdctl_originated_prefixes", (), sum(map(len, routing.inventory.originated.values()))
     yield from _of_passes("birdctl", counters.routing)
     yield "birdctl_commit_seconds", (), counters.commit_seconds
-    for peer, count in counters.flaps.items():
+    for peer, count in tuple(counters.flaps.items()):  # the loop may add one
         yield "birdctl_session_flaps_total", (peer,), count
     yield "birdctl_bird_up", (), sight is not None
     if sight:

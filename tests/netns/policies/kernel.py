@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from birdctl.addresses import Family
@@ -15,6 +16,7 @@ from birdctl.policies.compile import PolicyCompiler
 from birdctl.policies.model import PolicyState
 from birdctl.policies.options import PolicyOptions
 from tests.bird.daemon import _ENDS_WITH_US, Namespace
+from tests.polling import eventually
 from tests.unit.policies.build import namespace, node, pod
 
 _CLONE_NEWNET = 0x40000000
@@ -26,7 +28,10 @@ def address(name: str, family: Family = Family.IPV4) -> str:
 
 
 class Kernel:
-    """The node, and a namespace for each of PLACES; every packet between them is forwarded by the node."""
+    """The node, and a namespace for each of PLACES; every packet between them is forwarded by the node.
+
+    A link takes up to a second until IPv6 uses it.
+    """
 
     def __init__(self) -> None:
         self.node = Namespace()
@@ -38,6 +43,8 @@ class Kernel:
             self.node.link(self.places[name], here, there, name)
             self.places[name].run(f"ip route add default via 10.9.{number}.1")
             self.places[name].run(f"ip -6 route add default via fd00:9:{number}::1")
+        for name in PLACES:
+            eventually(partial(self.node.run, f"ping -qc 1 -W 1 {address(name, Family.IPV6)}"), 10)
 
     def close(self) -> None:
         for each in (self.node, *self.places.values()):

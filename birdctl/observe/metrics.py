@@ -89,7 +89,7 @@ DEFINITIONS = (
     ),
     Definition(
         "birdctl_policy_packets_total",
-        "first packets of connections, by what a policy made of them: allow, deny, pass, would-deny (staged);"
+        "first packets of connections, by what each policy made of them: allow, deny, pass, would-deny (staged);"
         " without a policy: refused since none allowed them",
         ("policy", "direction", "effect"),
         "counter",

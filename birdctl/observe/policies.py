@@ -19,6 +19,7 @@ from birdctl.netfilter.model import Effect, Owner
 from birdctl.observe.state import State
 from birdctl.observe.views import Policy, PolicyType, RuleCounts, View
 from birdctl.policies.compile import ProgrammedPolicy
+from birdctl.policies.counters import Counter
 from birdctl.policies.model import CHAIN_PREFIX, Direction, PolicyState
 
 _CHAINS = {f"{CHAIN_PREFIX}IN": Direction.INGRESS, f"{CHAIN_PREFIX}EG": Direction.EGRESS}
@@ -26,7 +27,10 @@ _CHAINS = {f"{CHAIN_PREFIX}IN": Direction.INGRESS, f"{CHAIN_PREFIX}EG": Directio
 
 
 class Programmed(View, frozen=True, kw_only=True):
-    """One policy as the agent knows it; `rules` are the digests of its rules by direction."""
+    """One policy as the agent knows it; by direction the digests of its rules, and the packets and bytes they counted.
+
+    `counts` is empty where nobody but the kernel counted.
+    """
 
     kind: str
     name: str
@@ -35,6 +39,7 @@ class Programmed(View, frozen=True, kw_only=True):
     selected_pods: int | None = None
     staged: bool = False
     rules: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    counts: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)
 
 
 class ProgrammedList(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,18 +61,23 @@ class RuleCount:
     bytes: int
 
 
-def reply(state: State) -> Mapping[str, Any]:
+def reply(state: State, counters: Iterable[Counter]) -> Mapping[str, Any]:
     """A ProgrammedList, for JSON. Raises BackendError when the agent has no policies."""
     found = state.policies
     if found is None:
         raise BackendError(f"policies are not enforced on {state.node}: --run-firewall is off")
-    items = programmed(found.programmed, found.desired) if found.desired else ()
+    items = programmed(found.programmed, found.desired, counters) if found.desired else ()
     answer: dict[str, Any] = msgspec.to_builtins(ProgrammedList(node=state.node, items=items))
     return answer
 
 
-def programmed(policies: Iterable[ProgrammedPolicy], state: PolicyState) -> tuple[Programmed, ...]:
-    """What was compiled, with the digests of its rules."""
+def programmed(
+    policies: Iterable[ProgrammedPolicy], state: PolicyState, counters: Iterable[Counter]
+) -> tuple[Programmed, ...]:
+    """What was compiled, with the digests of its rules and what these counted."""
+    totals: dict[tuple[str, str], list[Counter]] = {}
+    for counter in counters:
+        totals.setdefault((counter.policy, counter.direction), []).append(counter)
     digests: dict[tuple[str, str], dict[str, None]] = {}
     for table in state.tables.values():
         for chain in table.chains.values():
@@ -81,9 +91,19 @@ def programmed(policies: Iterable[ProgrammedPolicy], state: PolicyState) -> tupl
             {str(direction): tuple(digests.get((each.ref, direction), ())) for direction in each.directions},
             selected_pods=len(each.pods),
             staged=each.staged,
+            counts={
+                str(direction): _total(totals.get((each.ref, direction), ()), each.staged)
+                for direction in each.directions
+            },
         )
         for each in policies
     )
+
+
+def _total(counters: Iterable[Counter | RuleCount], staged: bool) -> tuple[int, int]:
+    """Packets and bytes; of a staged policy only what it would deny is worth counting."""
+    telling = [each for each in counters if not staged or each.effect is Effect.WOULD_DENY]
+    return sum(each.packets for each in telling), sum(each.bytes for each in telling)
 
 
 def from_kernel(counts: Iterable[RuleCount]) -> tuple[Programmed, ...]:
@@ -99,7 +119,12 @@ def from_kernel(counts: Iterable[RuleCount]) -> tuple[Programmed, ...]:
 
 
 def _programmed(
-    ref: str, rules: dict[str, tuple[str, ...]], *, selected_pods: int | None = None, staged: bool = False
+    ref: str,
+    rules: dict[str, tuple[str, ...]],
+    *,
+    selected_pods: int | None = None,
+    staged: bool = False,
+    counts: dict[str, tuple[int, int]] | None = None,
 ) -> Programmed:
     kind, _, key = ref.partition(" ")
     namespace, _, name = key.rpartition("/")
@@ -111,6 +136,7 @@ def _programmed(
         selected_pods=selected_pods,
         staged=staged,
         rules=rules,
+        counts=counts or {},
     )
 
 
@@ -151,7 +177,11 @@ def policies(node: str, known: Sequence[Programmed], counts: Iterable[RuleCount]
 
 def _policy(node: str, known: Programmed, by_rule: Mapping[tuple[str, str], Sequence[RuleCount]]) -> Policy:
     directions = {
-        direction: _sum([each for digest in digests for each in by_rule.get((direction, digest), ())], known.staged)
+        direction: _counts(
+            [each for digest in digests for each in by_rule.get((direction, digest), ())],
+            known.staged,
+            known.counts.get(direction),
+        )
         for direction, digests in known.rules.items()
     }
     return Policy(
@@ -169,11 +199,6 @@ def _policy(node: str, known: Programmed, by_rule: Mapping[tuple[str, str], Sequ
     )
 
 
-def _sum(counts: Sequence[RuleCount], staged: bool) -> RuleCounts:
-    """Of a staged policy only what it would deny is worth counting."""
-    telling = [each for each in counts if not staged or each.effect is Effect.WOULD_DENY]
-    return RuleCounts(
-        rules=len(counts),
-        packets=sum(each.packets for each in telling),
-        bytes=sum(each.bytes for each in telling),
-    )
+def _counts(rules: Sequence[RuleCount], staged: bool, told: tuple[int, int] | None) -> RuleCounts:
+    packets, size = told or _total(rules, staged)
+    return RuleCounts(rules=len(rules), packets=packets, bytes=size)

@@ -131,7 +131,7 @@ class NodeSummary(
 
 
 class RuleCounts(View, frozen=True, kw_only=True, omit_defaults=False):
-    """Rules of one policy, and what they matched since they were written: first packets of connections."""
+    """Rules of one policy, and what they matched since the agent began: first packets of connections."""
 
     rules: int = 0
     packets: int = 0

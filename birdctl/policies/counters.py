@@ -1,6 +1,6 @@
 """What passed the rules of each policy, ever growing although chains are filled anew. Pure.
 
-A rule that says the same for several policies counts for the first of them.
+A rule that says the same for several policies counts for each of them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Counters:
     def _add(self, now: Reading, before: Reading | None) -> None:
         known = before.counts if before and before.chain == now.chain else (_NOTHING,) * len(now.counts)
         for rule, count, last in zip(now.chain.rules, now.counts, known, strict=True):
-            if whose := _whose(rule, now.chain):
+            for whose in _whose(rule, now.chain):
                 self._totals[whose] = _sum(self._totals.get(whose, _NOTHING), _gained(count, last))
 
     def forget(self, family: Family, chains: Iterable[str]) -> None:
@@ -69,15 +69,15 @@ def counts(chain: Chain) -> bool:
     return any(_whose(rule, chain) for rule in chain.rules)
 
 
-def _whose(rule: Rule, chain: Chain) -> _Whose | None:
+def _whose(rule: Rule, chain: Chain) -> tuple[_Whose, ...]:
     if chain.name == POLICY:
-        return None
+        return ()
     direction = direction_of(chain.name)
-    if rule.origins and rule.effect:
-        return rule.origins[0], direction, rule.effect
+    if rule.effect:
+        return tuple((policy, direction, rule.effect) for policy in rule.origins)
     if rule.target in _REFUSALS and chain.name == refusing_chain(direction):
-        return "", direction, Effect.DENY
-    return None
+        return (("", direction, Effect.DENY),)
+    return ()
 
 
 def _gained(now: tuple[int, int], before: tuple[int, int]) -> tuple[int, int]:

@@ -26,6 +26,7 @@ from birdctl.settings import Settings
 
 if TYPE_CHECKING:
     from birdctl.cluster.apiclient import ApiClient
+    from birdctl.policies.counters import Counter
     from birdctl.reconcile.allocation import AllocationLoop
     from birdctl.reconcile.policies import PolicyLoop
     from birdctl.reconcile.routing import RoutingLoop
@@ -170,9 +171,13 @@ class Agent:
         return Observed(
             state=self.state,
             sight=self._routing.observe() if self._routing else None,
-            policies=self._policies.counters() if self._policies else (),
+            policies=self.policy_counters(),
             services=self._services.traffic() if self._services else (),
         )
+
+    def policy_counters(self) -> tuple[Counter, ...]:
+        """What passed the rules of each policy since the agent began."""
+        return self._policies.counters() if self._policies else ()
 
     def describe_service(self, service: str) -> Mapping[str, Any]:
         """What becomes of one on this node, as a ServiceObjects. Raises BirdctlError."""

@@ -138,7 +138,7 @@ class _Daemon:
     def _policies(self, _: Query) -> Mapping[str, Any]:
         from birdctl.observe.policies import reply  # noqa: PLC0415 - only who asks pays for it
 
-        return reply(self._agent.state)
+        return reply(self._agent.state, self._agent.policy_counters())
 
     def _services(self, _: Query) -> Mapping[str, Any]:
         from birdctl.observe.services import reply  # noqa: PLC0415 - only who asks pays for it

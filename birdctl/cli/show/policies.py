@@ -1,7 +1,8 @@
 """One row per network policy at work on a node; `-o wide` has one per policy and direction.
 
-PODS are the node's pods that it selects. PACKETS and BYTES are what its rules matched since they were written: the
-first packets of connections; of a staged policy, those that it would deny.
+PODS are the node's pods that it selects. PACKETS and BYTES are what its rules matched, the first packets of
+connections, since the agent began, or without an agent since the rules were written; of a staged policy, those that it
+would deny.
 """
 
 from __future__ import annotations

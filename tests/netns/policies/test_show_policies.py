@@ -75,6 +75,23 @@ def test_a_connection_counts_for_the_policy_that_decides_it(node: Scene) -> None
     assert items(node)["guard"]["packets"] > before["guard"]["packets"]
 
 
+def test_what_was_counted_outlives_a_change_of_the_rules(node: Scene) -> None:
+    node.connect("client", "10.9.2.2", 80)
+    before = items(node)["quiet"]
+    assert before["packets"] > 0
+    staged = {"name": "more", "namespace": "red", "annotations": {"birdctl.io/staged": "true"}}
+    spec = {"podSelector": {"matchLabels": {"app": "db"}}, "policyTypes": ["Ingress"]}
+    node.change(more={"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": staged, "spec": spec})
+    try:
+        assert items(node)["quiet"]["packets"] == before["packets"]
+        node.connect("client", "10.9.2.2", 80)
+        after = items(node)
+        assert (after["quiet"]["packets"], after["more"]["packets"]) == (before["packets"] + 1, 1)
+    finally:
+        (node.manifests / "more.yaml").unlink()
+        node.change()
+
+
 def test_a_namespace_has_only_its_own(node: Scene) -> None:
     assert sorted(items(node, "-n", "red")) == ["quiet", "web"]
     assert items(node, "-n", "blue") == {}

@@ -6,8 +6,11 @@ from birdctl.addresses import Family
 from birdctl.cluster.store import Cluster
 from birdctl.netfilter import iptables_text
 from birdctl.netfilter.iptables_text import Counted, Saved
+from birdctl.netfilter.model import Effect
 from birdctl.observe.policies import counted, from_kernel, policies, programmed
 from birdctl.policies.compile import PolicyCompiler
+from birdctl.policies.counters import Counter
+from birdctl.policies.model import Direction
 from birdctl.policies.options import PolicyOptions
 from tests.unit.policies.build import cluster_policy, labels, namespace, node, pod, policy
 
@@ -38,13 +41,30 @@ def kernel(packets: int) -> list[Saved]:
     return [Saved(owner=table.owner, family=Family.IPV4, chains=chains, builtin={})]
 
 
-def shown():
-    known = programmed(COMPILED.policies, COMPILED.state)
+def counter(name: str, direction: Direction, effect: Effect, packets: int) -> Counter:
+    return Counter(policy=f"NetworkPolicy x/{name}", direction=direction, effect=effect, packets=packets, bytes=9)
+
+
+def agents_word(*counters: Counter):
+    return programmed(COMPILED.policies, COMPILED.state, counters)
+
+
+def without_agent():
+    """As the kernel counted each rule three times."""
+    found = from_kernel(counted(kernel(3)))
+    return {each.name: each for each in policies("n1", found, counted(kernel(3)))}
+
+
+def shown(*counters: Counter):
+    known = agents_word(*counters)
     return {each.name: each for each in policies("n1", known, counted(kernel(3)))}
 
 
+INGRESS, EGRESS = Direction
+
+
 def test_each_policy_has_its_directions_pods_and_counts() -> None:
-    found = shown()[NAME]
+    found = shown(counter(NAME, INGRESS, Effect.ALLOW, 4), counter(NAME, EGRESS, Effect.ALLOW, 2))[NAME]
     assert (found.kind, found.namespace, found.types, found.selected_pods) == (
         "NetworkPolicy",
         "x",
@@ -52,7 +72,17 @@ def test_each_policy_has_its_directions_pods_and_counts() -> None:
         1,
     )
     assert found.rules == sum(each.rules for each in found.directions.values()) == 2
-    assert (found.packets, found.bytes) == (6, 60)
+    assert [each.packets for each in found.directions.values()] == [4, 2]
+    assert (found.packets, found.bytes) == (6, 18)
+
+
+def test_what_the_rules_counted_before_they_were_written_anew_counts() -> None:
+    """The kernel forgets it: another policy of the same pod is enough for that."""
+    assert shown(counter("staged", INGRESS, Effect.WOULD_DENY, 50))["staged"].packets == 50
+
+
+def test_without_an_agent_the_kernels_counts_have_to_do() -> None:
+    assert without_agent()["guard"].packets == 6
 
 
 def test_a_name_that_a_comment_has_no_room_for_is_found_by_the_digest() -> None:
@@ -62,15 +92,15 @@ def test_a_name_that_a_comment_has_no_room_for_is_found_by_the_digest() -> None:
 
 
 def test_of_a_staged_policy_what_it_would_deny_counts() -> None:
-    found = shown()["staged"]
+    allowed = counter("staged", INGRESS, Effect.ALLOW, 7)
+    found = shown(allowed, counter("staged", INGRESS, Effect.WOULD_DENY, 3))["staged"]
     assert found.staged
     assert found.rules == 2
     assert found.packets == 3
 
 
 def test_a_cluster_wide_policy_has_no_namespace_and_comes_first() -> None:
-    known = programmed(COMPILED.policies, COMPILED.state)
-    first = policies("n1", known, ())[0]
+    first = policies("n1", agents_word(), ())[0]
     assert (first.kind, first.namespace, first.types, first.selected_pods) == (
         "ClusterNetworkPolicy",
         None,

@@ -29,10 +29,11 @@ def packets(counters, **counts):
     return {(each.policy, each.effect): each.packets for each in counters.totals()}
 
 
-def test_a_rule_counts_for_the_first_of_its_policies_and_the_last_of_the_denying_chain_for_nobody():
+def test_a_rule_counts_for_each_of_its_policies_and_the_last_of_the_denying_chain_for_nobody():
     counters = Counters()
     assert packets(counters, chain=(5, 1), deny=(1, 2)) == {
         ("NetworkPolicy a/b", Effect.ALLOW): 5,
+        ("NetworkPolicy a/c", Effect.ALLOW): 5,
         ("", Effect.DENY): 2,
     }
     assert {each.direction for each in counters.totals()} == {Direction.INGRESS}

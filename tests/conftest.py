@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.birds import NAMES, BirdProgram, bird_program, bird_programs
+
+settings.register_profile("whatever else the machine does", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("whatever else the machine does")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -165,7 +165,7 @@ def dangling(state):
 
 
 @pytest.mark.parametrize("few", [side.FEW, 0])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     objects=worlds.worlds,
     packets=st.lists(worlds.packets, min_size=10, max_size=30),

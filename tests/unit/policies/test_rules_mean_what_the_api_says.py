@@ -15,8 +15,8 @@ from tests.unit.policies import worlds
 from tests.unit.policies.network import Network
 
 
-@pytest.mark.parametrize(("few", "leaf"), [(side.FEW, trie._LEAF), (0, 1), (1, 1)], ids=["", "many", "deep"])
-@settings(max_examples=100, deadline=None)
+@pytest.mark.parametrize(("few", "leaf"), [(side.FEW, trie._LEAF), (0, 1), (1, 1)], ids=["few", "many", "deep"])
+@settings(max_examples=50, deadline=None)
 @given(
     objects=worlds.worlds,
     packets=st.lists(worlds.packets, min_size=10, max_size=40),

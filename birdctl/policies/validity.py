@@ -67,7 +67,12 @@ def understood(rule: ClusterRule) -> bool:
         and rule.action in ("Accept", "Deny", "Pass")
         and all(valid_cluster_peer(peer, rule) for peer in peers)
         and all(valid_protocol(protocol) for protocol in rule.protocols or ())
+        and not (any(map(_has_no_pods, peers)) and any(each.destination_named_port for each in rule.protocols or ()))
     )
+
+
+def _has_no_pods(peer: PolicyPeer) -> bool:
+    return bool(peer.networks) or peer.nodes is not None
 
 
 def valid_cluster_peer(peer: PolicyPeer, rule: ClusterRule) -> bool:

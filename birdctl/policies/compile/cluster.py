@@ -104,6 +104,8 @@ def _rule(rule: ClusterIngressRule | ClusterEgressRule, ref: str, path: str, fau
             ports.append(_port(protocol, ref, f"{path}.protocols[{index}]"))
         except InputError as error:
             faults.append(error)
+    if any(isinstance(peer, Block | Nodes) for peer in peers) and any(port.name for port in ports):
+        faults.append(InputError(ref, f"{path}.protocols", "networks and nodes have no named ports: give numbers"))
     return PolicyRule(effect=_EFFECTS.get(rule.action, Effect.DENY), peers=tuple(peers), ports=tuple(ports))
 
 

@@ -144,6 +144,16 @@ def test_what_is_not_understood_fails_closed(peer, action, arrives):
     assert [problem.origin for problem in found.compiled["n1"].problems] == ["ClusterNetworkPolicy out"]
 
 
+@pytest.mark.parametrize("peer", [{"networks": ["198.51.100.0/24"]}, {"nodes": {}}])
+@pytest.mark.parametrize(("action", "arrives"), [("Accept", True), ("Deny", False)])
+def test_a_named_port_of_what_has_none_fails_closed(peer, action, arrives):
+    named = rule(action, peer, EVERYONE, direction="to", protocols=[{"destinationNamedPort": "sql"}])
+    found = network(cluster_policy("out", egress=[named]))
+    assert found.allows(packet(WEB, OUTSIDE)) is arrives
+    (problem,) = found.compiled["n1"].problems
+    assert "spec.egress[0].protocols: networks and nodes have no named ports" in str(problem)
+
+
 @pytest.mark.parametrize(("action", "arrives"), [("Accept", True), ("Deny", False), ("Pass", False)])
 def test_an_empty_list_of_protocols_fails_closed(action, arrives):
     found = network(admin(rule(action, protocols=[])))

@@ -205,7 +205,7 @@ class ServiceBackend:
 def _around(state: ServiceState) -> tuple[object, ...]:
     """What rules, sets and pods depend on: the same objects as long as nothing of it changes."""
     return (
-        *(state.addresses, state.vip_ports, state.inside_only, state.limited, state.sources_allowed),
+        *(state.addresses, state.vip_ports, state.unserved, state.inside_only, state.limited, state.sources_allowed),
         *(state.hairpin, state.direct_returns),
         *(state.pods, state.local_pods, state.sources, state.node_addresses),
     )

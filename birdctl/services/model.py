@@ -199,17 +199,18 @@ class HealthCheck(Value, frozen=True, kw_only=True, gc=False):
 class ServiceState(msgspec.Struct, frozen=True, kw_only=True):
     """Everything of one node. Collections that did not change since the last compilation are the same objects.
 
-    `addresses` are held on the VIP device; `vip_ports` are what they answer on: those without an endpoint are refused
-    at once. `inside_only` are those ports of external addresses with traffic policy Local that have no endpoint here:
-    they answer the cluster's own pods and nodes, nobody else. `limited` are ports that nobody may use but their
-    `sources_allowed` and this node. `hairpin` are endpoints of this node that may reach themselves through their
-    service. `pods` are the whole cluster's pod CIDRs, `local_pods` this node's. `sources`: the node's own address of a
-    family, from which it talks to VIPs.
+    `addresses` are held on the VIP device; `vip_ports` are what they answer on. `unserved` are ports without an
+    endpoint, the node's own included: connections to them are reset. `inside_only` are those ports of external
+    addresses with traffic policy Local that have no endpoint here: they answer the cluster's own pods and nodes alone.
+    `limited` are ports that nobody may use but their `sources_allowed` and this node. `hairpin` are endpoints of this
+    node that may reach themselves through their service. `pods` are the whole cluster's pod CIDRs, `local_pods` this
+    node's. `sources`: the node's own address of a family, from which it talks to VIPs.
     """
 
     virtual_servers: Mapping[ServerKey, VirtualServer]
     addresses: frozenset[Address] = frozenset()
     vip_ports: frozenset[Port] = frozenset()
+    unserved: frozenset[Port] = frozenset()
     inside_only: frozenset[Port] = frozenset()
     limited: frozenset[Port] = frozenset()
     sources_allowed: frozenset[Source] = frozenset()

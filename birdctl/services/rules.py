@@ -24,7 +24,10 @@ _HEADERS = {Family.IPV4: 60, Family.IPV6: 100}
 _NEW = ("-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED")
 _MASQUERADED = ("-m", "ipvs", "--vdir", "ORIGINAL", "--vmethod", "MASQ")
 _WHOLE_MARK = "0xffffffff"
-_REFUSED = (Rule(target="REJECT", protocol="tcp", options=("--reject-with", "tcp-reset")), Rule(target="REJECT"))
+_SYN = ("-m", "tcp", "--tcp-flags", "FIN,SYN,RST,ACK", "SYN")
+"""What begins a connection. With direct server return, conntrack takes all that a client sends for new."""
+_RESET = Rule(target="REJECT", protocol="tcp", options=("--reject-with", "tcp-reset"))
+_REFUSED = (_RESET, Rule(target="REJECT"))
 """A client believes a reset at once. Of ICMP there are few a second, and a busy IPv6 socket tries again first."""
 _PREFIX = Owner.SERVICES.chain_prefix
 INPUT, POSTROUTING, DIRECT, REPLIES, ASTRAY = (
@@ -47,6 +50,7 @@ class RuleCompiler:
         self._options = options
         self._vips = _Contents("vips", SetType.IP, "addresses of services", _address)
         self._ports = _Contents("ports", SetType.IP_PORT, "what they answer on", _port)
+        self._unserved = _Contents("unserved", SetType.IP_PORT, "what no endpoint serves", _port)
         self._inside = _Contents("inside", SetType.IP_PORT, "what only the cluster's own may use", _port)
         self._limited = _Contents("limited", SetType.IP_PORT, "what only some clients may use", _port)
         self._sources = _Contents("sources", SetType.IP_PORT_NET, "and who may", _source)
@@ -75,6 +79,7 @@ class RuleCompiler:
     def _contents(self, state: ServiceState) -> Iterator[Mapping[Family, IpSet]]:
         yield self._vips.follow(state.addresses - state.node_addresses)
         yield self._ports.follow(state.vip_ports)
+        yield self._unserved.follow(state.unserved)
         yield self._inside.follow(state.inside_only)
         yield self._limited.follow(state.limited)
         yield self._sources.follow(state.sources_allowed)
@@ -103,6 +108,7 @@ class RuleCompiler:
         yield Rule(
             target="DROP", sets=(_match(of, "limited", "dst,dst"), _match(of, "sources", "dst,dst,src", negated=True))
         )
+        yield replace(_RESET, sets=(_match(of, "unserved", "dst,dst"),), extra=_SYN)
         if not self._options.ipvs_permit_all:
             return
         yield Rule(target="RETURN", sets=(_match(of, "vips", "dst", negated=True),))

@@ -47,6 +47,7 @@ class ServiceBook:
             virtual_servers=self._placed.virtual_servers,
             addresses=self._placed.addresses.frozen(),
             vip_ports=self._placed.vip_ports.frozen(),
+            unserved=self._placed.unserved.frozen(),
             inside_only=self._placed.inside_only.frozen(),
             limited=self._placed.limited.frozen(),
             sources_allowed=self._placed.sources.frozen(),

@@ -21,6 +21,7 @@ class Placed:
         self.virtual_servers: Mapping[ServerKey, VirtualServer] = {}
         self.addresses: Members[Address] = Members()
         self.vip_ports: Members[Port] = Members()
+        self.unserved: Members[Port] = Members()
         self.inside_only: Members[Port] = Members()
         self.limited: Members[Port] = Members()
         self.sources: Members[Source] = Members()
@@ -43,8 +44,9 @@ class Placed:
         for served, by in ((after, 1), (before, -1)):  # in this order: what stays never goes
             if served and served.held:
                 self.addresses.add(port.address, by)
-            if served and served.held and served.answers:
                 self.vip_ports.add(port, by)
+            if served and not served.answers:
+                self.unserved.add(port, by)
             if served and served.inside_only:
                 self.inside_only.add(port, by)
             if served and served.sources is not None:

@@ -133,11 +133,23 @@ def test_without_permit_all_every_port_is_left_to_others_rules(world, programmed
         world.client.ask(VIP[of], INSIDE, protocol, timeout=0.3)
 
 
-def test_an_established_connection_outlives_its_port(world, programmed, of):
+@pytest.mark.parametrize("options", [{}, {"ipvs_permit_all": False}], ids=str)
+def test_connections_to_a_port_that_no_endpoint_serves_are_reset_at_the_nodes_own_addresses_too(
+    world, programmed, of, options
+):
+    own = world.nodes["n1"].addresses
+    programmed(state={"unserved": frozenset(ports(VIP, SERVED) | ports(own, SERVED))}, **options)
+    for address in (VIP[of], own[of]):
+        with pytest.raises(ConnectionRefusedError):
+            world.client.ask(address, SERVED)
+    assert world.client.ask(own[of], OTHER).name == "node"
+
+
+def test_an_established_connection_outlives_the_last_endpoint_of_its_port(world, programmed, of):
     programmed()
     with world.client.connect(VIP[of], SERVED) as connection:
         assert connection.ask().name == "node"
-        programmed(state={"vip_ports": frozenset()})
+        programmed(state={"unserved": frozenset(ports(VIP, SERVED))})
         assert connection.ask().name == "node"
     with pytest.raises(ConnectionRefusedError):
         world.client.ask(VIP[of], SERVED)

@@ -79,6 +79,10 @@ def test_an_address_answers_on_its_ports_and_sensible_icmp_alone():
             "-A BIRDSVC-INPUT -m set --match-set birdsvc-limited4 dst,dst"
             " -m set ! --match-set birdsvc-sources4 dst,dst,src -j DROP"
         ),
+        (
+            "-A BIRDSVC-INPUT -p tcp -m set --match-set birdsvc-unserved4 dst,dst"
+            " -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j REJECT --reject-with tcp-reset"
+        ),
         "-A BIRDSVC-INPUT -m set ! --match-set birdsvc-vips4 dst -j RETURN",
         "-A BIRDSVC-INPUT -p icmp -m icmp --icmp-type 3 -j ACCEPT",
         "-A BIRDSVC-INPUT -p icmp -m icmp --icmp-type 8 -j ACCEPT",
@@ -102,6 +106,10 @@ def test_without_permit_all_only_what_services_forbid_is_left():
         (
             "-A BIRDSVC-INPUT -m set --match-set birdsvc-limited4 dst,dst"
             " -m set ! --match-set birdsvc-sources4 dst,dst,src -j DROP"
+        ),
+        (
+            "-A BIRDSVC-INPUT -p tcp -m set --match-set birdsvc-unserved4 dst,dst"
+            " -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j REJECT --reject-with tcp-reset"
         ),
         "-I INPUT 1 -m conntrack ! --ctstate RELATED,ESTABLISHED -j BIRDSVC-INPUT",
     ]
@@ -205,7 +213,8 @@ def test_a_family_that_is_off_or_that_the_node_lacks_has_neither_rules_nor_sets(
 
 def test_a_thousand_services_have_as_many_rules_as_none():
     many = frozenset(port(f"10.96.{number // 250}.{number % 250 + 1}", 80) for number in range(1000))
-    full = replace(STATE, vip_ports=many, addresses=frozenset(each.address for each in many), inside_only=many)
+    addresses = frozenset(each.address for each in many)
+    full = replace(STATE, vip_ports=many, unserved=many, addresses=addresses, inside_only=many)
     empty = replace(STATE, vip_ports=frozenset(), addresses=frozenset(), inside_only=frozenset(), hairpin=frozenset())
     assert compiled(full).tables == compiled(empty).tables
 
@@ -225,6 +234,7 @@ states = st.builds(
     virtual_servers=st.just({}),
     addresses=st.frozensets(addresses),
     vip_ports=st.frozensets(ports),
+    unserved=st.frozensets(ports),
     inside_only=st.frozensets(ports),
     hairpin=st.frozensets(ports),
     direct_returns=st.lists(

@@ -94,6 +94,17 @@ def test_a_service_without_an_endpoint_refuses_everybody_at_once(
         assert refuses(place, cluster.nodes["n1"].addresses[of], served.node_port(protocol), protocol)
 
 
+@pytest.mark.parametrize("of", Family)
+def test_a_connection_to_a_port_without_an_endpoint_is_reset(cluster: Cluster, of: Family) -> None:
+    """Over ICMP's word alone, a socket would wait a second and try again."""
+    served = cluster.serve([])
+    node_port = (cluster.nodes["n1"].addresses[of], served.node_port())
+    for place in (cluster.client, cluster.pods["n1-c"]):
+        for address, port in (node_port, (served.external_ip(of), 80)):
+            with pytest.raises(ConnectionRefusedError):
+                place.ask(address, port, timeout=0.5)
+
+
 def test_a_service_of_too_many_ports_is_told_and_serves_what_it_may_and_others_work(cluster: Cluster) -> None:
     ports = [{"name": f"p{number}", "protocol": "TCP", "port": number, "nodePort": 0} for number in range(80, 2080)]
     last = cluster.serve(["n1-a"])

@@ -46,7 +46,16 @@ def test_a_slice_costs_its_own_service(loaded, looked_at):
     assert looked_at == ["s7"]
     assert after.touched == {port("10.96.0.8", 80)}
     assert [key for key, part in after.services.items() if part is not before.services[key]] == ["default/s7"]
-    for unchanged in ("addresses", "vip_ports", "inside_only", "hairpin", "health_checks", "pods", "direct_returns"):
+    for unchanged in (
+        "addresses",
+        "vip_ports",
+        "unserved",
+        "inside_only",
+        "hairpin",
+        "health_checks",
+        "pods",
+        "direct_returns",
+    ):
         assert getattr(after.state, unchanged) is getattr(before.state, unchanged)
 
 

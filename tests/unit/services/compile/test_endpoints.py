@@ -130,11 +130,16 @@ def test_a_slice_of_host_names_is_left_out_with_a_reason():
 
 
 @pytest.mark.parametrize("state", ["unready", "ending"])
-def test_an_address_without_an_endpoint_answers_on_no_port(state):
-    """It is held, and refuses."""
-    result = compiled(service(), endpoints("web", f"10.1.1.2 {state}"))
+def test_without_an_endpoint_an_address_is_held_and_every_port_refuses(state):
+    """Node ports, too."""
+    result = compiled(service(node_ports=[30080]), endpoints("web", f"10.1.1.2 {state}"))
     assert list(map(str, result.state.addresses)) == ["10.96.0.1"]
-    assert not result.state.vip_ports
+    assert result.state.unserved == result.state.virtual_servers.keys()
+    assert len(result.state.unserved) > 1
+
+
+def test_a_port_with_an_endpoint_does_not_refuse():
+    assert not compiled(service(), endpoints("web", "10.1.1.2", "10.1.1.3 unready")).state.unserved
 
 
 def test_an_endpoint_that_terminates_has_its_pods_grace_period():

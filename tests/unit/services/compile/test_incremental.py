@@ -113,8 +113,9 @@ def test_a_compilation_without_a_change_gives_the_same_objects(items, options):
 def test_what_is_held_is_served_and_every_mark_has_its_direct_return(items, options):
     state = compiler(**options).compile(Cluster.of(*items)).state
     assert {port.address for port in state.vip_ports} <= state.addresses
-    assert state.vip_ports <= state.virtual_servers.keys()
     direct = {each.port: each.mark for each in state.direct_returns}
+    assert state.vip_ports <= state.virtual_servers.keys()
+    assert state.unserved <= state.virtual_servers.keys() | direct.keys()
     marked = {server.owner: key.mark for key, server in state.virtual_servers.items() if isinstance(key, Mark)}
     assert {(each.address, each.protocol, each.port): mark for each, mark in marked.items()} == {
         (each.address, each.protocol, each.port): mark for each, mark in direct.items()

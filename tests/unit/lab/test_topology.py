@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePosixPath
 
 import pytest
+import yaml
 
 from birdctl.errors import InputError
 from birdctl.lab.topology import DEFAULT_MTU, Bind, Endpoint, Link, Node, Topology, lab_name, load
 
-SCENARIOS = sorted((Path(__file__).parents[3] / "containerlab").glob("*/*.clab.yml"))
+ROOT = Path(__file__).parents[3]
+SCENARIOS = sorted((ROOT / "containerlab").glob("*/*.clab.yml"))
 
 
 @pytest.fixture
@@ -53,6 +56,18 @@ def test_every_scenario_is_friendly_to_the_real_containerlab(file: Path) -> None
     for wanted in ("network-mode: none", "skip-when-unused: true", 'restart-policy: "no"', "image-pull-policy: Never"):
         assert wanted in text
     assert {link.mtu for link in load(file).links} == {1500}
+
+
+@pytest.mark.parametrize("page", ["Dockerfile", "containerlab/README.md"])
+def test_the_image_of_every_scenario_is_the_one_that_people_are_told_to_build(page: str) -> None:
+    assert {yaml.safe_load(file.read_text())["topology"]["defaults"]["image"] for file in SCENARIOS} == {"birdctl-lab"}
+    assert "docker build --target lab -t birdctl-lab ." in (ROOT / page).read_text()
+
+
+def test_the_image_has_what_birdctl_lab_needs_of_a_machine() -> None:
+    demo = re.findall(r"^DEMO_PACKAGES = (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    installed = re.findall(r"--no-install-recommends ([^&\n]+)", (ROOT / "Dockerfile").read_text())
+    assert {*" ".join(demo).split(), "frr"} <= set(" ".join(installed).split())
 
 
 def test_levels_merge_from_defaults_over_kind_and_group_to_the_node(folder: Path) -> None:

@@ -20,6 +20,7 @@ from birdctl.services import namespaces
 from birdctl.services.compile import KINDS as SERVICE_KINDS
 from birdctl.settings import Settings
 from tests.kube import ROOT, manifests
+from tests.pods import ENTRYPOINTS
 
 FOLDER = ROOT / "manifests"
 BY_KIND: dict[str, dict[str, Any]] = {item["kind"]: dict(item) for item in manifests()}
@@ -61,6 +62,13 @@ def test_the_images_are_those_of_this_version(name: str):
 def test_the_images_are_those_that_people_are_told_to_build(page: str):
     for container in CONTAINERS.values():
         assert f" -t {container['image']} ." in (ROOT / page).read_text()
+
+
+@pytest.mark.parametrize("image", ENTRYPOINTS)
+def test_the_pods_of_tests_start_what_the_images_start(image: str):
+    _, _, after = (ROOT / "Dockerfile").read_text().partition(f"AS {image.removeprefix('birdctl/')}\n")
+    stage, _, _ = after.partition("FROM ")
+    assert f'ENTRYPOINT ["{Path(ENTRYPOINTS[image][0]).name}"]' in stage
 
 
 def test_the_agent_takes_its_arguments_and_its_settings(tmp_path: Path):

@@ -64,16 +64,13 @@ class PreparedServices(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceReconciler:
-    """Passes over one cluster, for one node and the kernel it runs on.
-
-    `watch` tells of the node's addresses, where node ports are on all of them.
-    """
+    """Passes over one cluster, for one node and the kernel it runs on. `watch` knows the node's addresses."""
 
     def __init__(self, settings: Settings, cluster: Cluster) -> None:
         self._cluster = cluster
         self._dirty: set[Key] = set()
         self._sysctls_record = sysctl.record_in(settings.runtime_dir)
-        self.watch: AddressWatch | None = None
+        self.watch = AddressWatch()
         self.adopt(settings)
 
     @cached_property
@@ -88,8 +85,6 @@ class ServiceReconciler:
         self._compiler = ServiceCompiler(settings.node, self._options)
         if "backend" in self.__dict__:
             self.backend.adopt(self._options)
-        self._close_watch()
-        self.watch = AddressWatch() if self._options.nodeport_bindon_all_ip else None
         self.forget()
 
     def forget(self) -> None:
@@ -106,11 +101,7 @@ class ServiceReconciler:
         """What the services of the moment take, with nothing written. Raises BackendError."""
         dirty = None if self._everything else frozenset(self._dirty)
         self._everything = True  # a compiler that failed half way starts over
-        local = frozenset[Address]()
-        if self.watch:
-            self.watch.take()
-            local = self.backend.local_addresses()
-        compiled = self._compiler.compile(self._cluster, local=local, dirty=dirty)
+        compiled = self._compiler.compile(self._cluster, local=self.watch.addresses(), dirty=dirty)
         self._dirty.clear()
         self._everything = False
         problems = {str(each): each for each in (*self._cluster.errors.values(), *compiled.problems)}
@@ -131,12 +122,8 @@ class ServiceReconciler:
         """From what is on the node now. Raises Unavailable, BackendError."""
         return make_service_plan(self._node, self.backend.read(), prepared.desired, prepared.problems)
 
-    def _close_watch(self) -> None:
-        if self.watch:
-            self.watch.close()
-
     def close(self) -> None:
-        self._close_watch()
+        self.watch.close()
         if "backend" in self.__dict__:
             self.backend.close()
 
@@ -228,11 +215,11 @@ class ServiceLoop(Loop[Services]):
         self._reconciler.close()
 
     def _filenos(self) -> list[int]:
-        return [self._reconciler.watch.fileno()] if self._reconciler.watch else []
+        return [self._reconciler.watch.fileno()]
 
     def _look(self, *, now: bool) -> None:
         """The node has other addresses, or routing has withdrawn what may fall then."""
-        if (now and self._reconciler.watch) or (self._leaving and self._leaving.is_over):
+        if (now and self._reconciler.watch.has_news()) or (self._leaving and self._leaving.is_over):
             self._due = 0.0
 
     @property

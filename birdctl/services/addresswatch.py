@@ -1,9 +1,11 @@
-"""When an address of the node comes or goes: node ports may be on it."""
+"""The node's own addresses, and when one of them comes or goes: what else is there is not the services' to refuse."""
 
 from __future__ import annotations
 
 import socket
-from contextlib import suppress
+
+from birdctl.addresses import Address
+from birdctl.services.links import VipDevice
 
 _NETLINK_ROUTE = 0
 _IPV4_ADDRESSES, _IPV6_ADDRESSES = 0x10, 0x100
@@ -12,21 +14,38 @@ _LONGEST = 1 << 16
 
 
 class AddressWatch:
-    """Readable (`fileno`) when something has changed since the last `take`; `close` it in the end."""
+    """Of this network namespace. Readable (`fileno`) when some may have changed; `close` it in the end."""
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_ROUTE)
         self._socket.bind((0, _IPV4_ADDRESSES | _IPV6_ADDRESSES))
         self._socket.setblocking(False)
+        self._device = VipDevice()
+        self._known: frozenset[Address] | None = None
 
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def take(self) -> None:
-        """Everything told so far; what was too much to be told was told enough."""
-        with suppress(OSError):
+    def has_news(self) -> bool:
+        """Whether something was told since the last call."""
+        told = False
+        try:
             while self._socket.recv(_LONGEST):
-                pass
+                told = True
+        except BlockingIOError:
+            pass
+        except OSError:  # there was more to tell than room for it
+            told = True
+        if told:
+            self._known = None
+        return told
+
+    def addresses(self) -> frozenset[Address]:
+        """Those of every interface, as they are now. Raises BackendError."""
+        if self.has_news() or self._known is None:
+            self._known = self._device.local_addresses()
+        return self._known
 
     def close(self) -> None:
+        self._device.close()
         self._socket.close()

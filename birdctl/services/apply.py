@@ -89,10 +89,6 @@ class ServiceBackend:
         for each in (self._ipvs, self._device, self._netfilter, self._direct, self._hairpins):
             each.close()
 
-    def local_addresses(self) -> frozenset[Address]:
-        """The node's own addresses, on which node ports may answer."""
-        return self._device.local_addresses()
-
     def read(self) -> ServiceState:
         """The virtual servers, ours and others', and our VIPs."""
         return ServiceState(virtual_servers=self._ipvs.read(), addresses=self._device.read())

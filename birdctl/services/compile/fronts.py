@@ -70,8 +70,8 @@ class Fronts:
                 address = self._faults.read(place, host, text)
                 if address is None or not self._is_served(kind, place, address, families):
                     continue
-                front = Front(kind=kind, address=address, family=family(address), held=address not in self._context.own)
-                found.setdefault(address, front)
+                held = kind == "ClusterIP" or self._hosts.get(address) != self._context.node
+                found.setdefault(address, Front(kind=kind, address=address, family=family(address), held=held))
         self._tell_load_balancers()
         return [*found.values(), *self._node_ports(families)]
 

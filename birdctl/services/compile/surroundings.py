@@ -21,11 +21,10 @@ _ZONE = "topology.kubernetes.io/zone"
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """The part that each service depends on. `own` are this node's addresses, `node_ports` where NodePorts answer."""
+    """The part that each service depends on. `node_ports` is where NodePorts answer."""
 
     node: str
     zone: str
-    own: frozenset[Address]
     node_ports: tuple[Address, ...]
     families: tuple[Family, ...]
     validation: AddressRules
@@ -37,8 +36,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """`hosts` names the node of every node's address. `pods`, `local_pods`, `sources` and `node_addresses` are the
-    state's.
+    """`hosts` names the node of every address that a node has, as far as the API or, for this one, the kernel knows.
+    `pods`, `local_pods`, `sources` and `node_addresses` are the state's.
     """
 
     context: Context
@@ -68,7 +67,6 @@ def survey(name: str, options: ServiceOptions, cluster: Cluster, local: Collecti
     context = Context(
         node=name,
         zone=own.metadata.labels.get(_ZONE, "") if own else "",
-        own=frozenset(known),
         node_ports=_node_ports(own, options, local) if own else (),
         families=tuple(each for each in Family if enabled[each]),
         validation=validation,
@@ -76,7 +74,8 @@ def survey(name: str, options: ServiceOptions, cluster: Cluster, local: Collecti
     )
     return Surroundings(
         context=context,
-        hosts={address: node.name for node in nodes.values() for address in node_addresses(node, quiet)},
+        hosts=dict.fromkeys(local, name)
+        | {address: node.name for node in nodes.values() for address in node_addresses(node, quiet)},
         pods=frozenset[Prefix]().union(*cidrs.values()),
         local_pods=cidrs.get(name, frozenset()),
         sources=sources,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from birdctl import syscalls
 from birdctl.addresses import Family
 from birdctl.services.model import Protocol
 from tests.vm.cluster import Cluster, Proxied, refuses
-from tests.vm.world import Place
+from tests.vm.world import Node, Place
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,30 @@ def test_it_refuses_every_other_port_at_once(cluster: Cluster, served: Proxied, 
         assert place.ask(cluster.nodes["n1"].addresses[of], 7000, protocol).name == "n1"
     for node in cluster.nodes.values():
         cluster.world.servers.stop(node.namespace)
+
+
+@pytest.fixture
+def listening(cluster: Cluster) -> Iterator[Node]:
+    """On port 7000, which is no service's."""
+    node = cluster.nodes["n1"]
+    cluster.world.servers.listen(node.namespace, node.name, 7000)
+    yield node
+    cluster.world.servers.stop(node.namespace)
+
+
+@pytest.mark.parametrize("of", Family)
+def test_an_address_that_the_node_has_itself_answers_whatever_else_is_there(
+    cluster: Cluster, listening: Node, of: Family
+) -> None:
+    """Whether the API knows of it or not, for as long as the node has it."""
+    served = cluster.serve(["n1-a", "n2-a"])
+    address = served.external_ip(of)
+    assert refuses(cluster.client, address, 7000)
+    for change, answers in (("add", True), ("delete", False)):
+        listening.namespace.run(f"ip address {change} {ip_network(address)} dev lo")
+        cluster.converge()
+        assert refuses(cluster.client, address, 7000) is not answers
+        assert {cluster.client.ask(address, 80).name for _ in range(4)} == {"n1-a", "n2-a"}
 
 
 @pytest.mark.parametrize("of", Family)

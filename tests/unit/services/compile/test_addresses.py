@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
 
 from birdctl.addresses import Family
+from birdctl.cluster.store import Cluster
 from tests.unit.services.compile.build import (
     N1,
     N2,
     compiled,
+    compiler,
     endpoints,
     node,
     only,
@@ -149,6 +153,17 @@ def test_an_external_ip_that_is_this_nodes_own_is_served_but_not_held():
     assert "172.16.0.1 80/TCP" in served(result)
     assert addresses(result) == ["10.96.0.1"]
     assert texts(result.state.vip_ports) == ["10.96.0.1 80/TCP"]
+
+
+def test_an_external_ip_that_the_node_has_though_the_api_does_not_know_is_not_held_either():
+    cluster = Cluster.of(N1, N2, service(externalIPs=["198.51.100.1"]), WEB)
+    compiling = compiler()
+    local = ip_address("198.51.100.1")
+    assert local in compiling.compile(cluster).state.addresses
+    for own in ([local], []):
+        after = compiling.compile(cluster, local=own, dirty=[])
+        assert "198.51.100.1 80/TCP" in served(after)
+        assert (local in after.state.addresses, local in after.state.node_addresses) == (not own, bool(own))
 
 
 def test_of_the_nodes_addresses_each_node_serves_its_own():

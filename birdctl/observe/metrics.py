@@ -124,7 +124,7 @@ DEFINITIONS = (
     ),
     Definition("birdctl_loadbalancer_leader", "whether this agent gives load balancer addresses"),
     Definition("birdctl_loadbalancer_addresses", "addresses of a pool; told by the leader", ("pool", "family")),
-    Definition("birdctl_loadbalancer_addresses_assigned", "those that Services have", ("pool", "family")),
+    Definition("birdctl_loadbalancer_addresses_assigned", "those that are taken", ("pool", "family")),
     Definition("birdctl_policies_unprogrammed", "policies that are not in the kernel; their pods are closed"),
     Definition("birdctl_policy_chains", "iptables chains of birdctl, both families"),
     Definition("birdctl_policy_rules", "iptables rules of birdctl, both families"),

@@ -68,7 +68,8 @@ class Announcing:
     def announce(self, service: str, standing: Standing, now: float) -> Event | None:
         """What to say when this is in the kernel; None when that was said."""
         self._forget(now)
-        moments = {each: self._until[service, each] for each in standing.serving if (service, each) in self._until}
+        ends = {each: self._until.get((service, each), now) for each in standing.serving}
+        moments = {each: end for each, end in ends.items() if end > now}
         self._waiting.pop(service, None)
         if moments:
             self._waiting[service] = min(moments.values())
@@ -88,7 +89,7 @@ class Announcing:
         return Changed(_programmed(service, standing))
 
     def _forget(self, now: float) -> None:
-        """Hold-downs that are over; the oldest is first."""
+        """Hold-downs that are over, up to one that is not: the oldest is first."""
         while self._until and self._until[first := next(iter(self._until))] <= now:
             del self._until[first]
 

@@ -192,7 +192,7 @@ class _End:
 
     def _rule_allows(self, policy: NetworkPolicy, rule: Rule) -> bool:
         return any(
-            self._peer_is(policy, peer) and self._port_is(peer, port)
+            self._peer_is(policy, peer) and self._port_is(port)
             for peer in _peers(rule) or (None,)
             for port in rule.ports or (None,)
         )
@@ -210,7 +210,7 @@ class _End:
             return pod.namespace == policy.namespace
         return peer.namespace_selector.matches(_labels(self._cluster, pod.namespace))
 
-    def _port_is(self, peer: NetworkPolicyPeer | None, port: NetworkPolicyPort | None) -> bool:
+    def _port_is(self, port: NetworkPolicyPort | None) -> bool:
         if port is None:
             return True
         if port.protocol.lower() != self._packet.protocol:
@@ -218,12 +218,8 @@ class _End:
         if port.port is None:
             return True
         if isinstance(port.port, str):
-            return not (self._towards_block(peer)) and self._named_port_is(port.port)
+            return self._named_port_is(port.port)
         return port.port <= self._packet.port <= (port.end_port or port.port)
-
-    def _towards_block(self, peer: NetworkPolicyPeer | None) -> bool:
-        """Addresses of a block have no container ports; those of the selected pod itself have."""
-        return self._direction is Direction.EGRESS and peer is not None and peer.ip_block is not None
 
     def _named_port_is(self, name: str) -> bool:
         """Whether the destination pod calls the packet's port so."""
@@ -269,7 +265,7 @@ class _End:
         if not understood(rule):
             return rule.action != "Accept"
         return any(
-            self._cluster_peer_is(peer) and self._protocol_is(peer, protocol)
+            self._cluster_peer_is(peer) and self._protocol_is(protocol)
             for peer in cluster_peers(rule)
             for protocol in (rule.protocols if rule.protocols is not None else (None,))
         )
@@ -293,12 +289,11 @@ class _End:
             return any(self._peer in _addresses(node) for node in nodes if peer.nodes.matches(node.metadata.labels))
         return self._peer_pod is not None and self._selects(peer, self._peer_pod)
 
-    def _protocol_is(self, peer: PolicyPeer, protocol: PolicyProtocol | None) -> bool:
+    def _protocol_is(self, protocol: PolicyProtocol | None) -> bool:
         if protocol is None:
             return True
         if protocol.destination_named_port:
-            towards_addresses = self._direction is Direction.EGRESS and (peer.networks or peer.nodes is not None)
-            return not towards_addresses and self._named_port_is(protocol.destination_named_port)
+            return self._named_port_is(protocol.destination_named_port)
         ports = {"tcp": protocol.tcp, "udp": protocol.udp, "sctp": protocol.sctp}.get(self._packet.protocol)
         if ports is None or ports.destination_port is None:
             return ports is not None

@@ -119,6 +119,8 @@ def peer_set(peer: Pods, family: Family) -> str:
 def _words(peer: Pods) -> Iterator[str]:
     """Everything that tells it from others, unambiguously once each word is hashed with its length."""
     yield "namespaces" if peer.namespace is None else f"namespace {peer.namespace}"
+    if peer.within:
+        yield f"within {peer.within}"
     for selector in (peer.namespaces, peer.pods):
         yield str(len(selector.requirements))
         for key, operator, values in selector.requirements:
@@ -144,6 +146,8 @@ def _endpoints(peer: Pods, directory: Directory) -> Iterator[Endpoint]:
 
 def _entries(peer: Pods, endpoint: Endpoint) -> Iterator[Found]:
     for address in endpoint.addresses:
+        if peer.within and not peer.within.holds(address):
+            continue
         family = family_of(address)
         if peer.port is None:
             yield family, address

@@ -85,8 +85,22 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A prefix without some of its parts."""
+
+    prefix: Prefix
+    excepts: tuple[Prefix, ...] = ()
+
+    def holds(self, address: Address) -> bool:
+        return address in self.prefix and not any(address in each for each in self.excepts)
+
+    def __str__(self) -> str:
+        return f"{self.prefix} except {', '.join(map(str, self.excepts))}" if self.excepts else str(self.prefix)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pods:
-    """The pods of one namespace, or of those that `namespaces` selects.
+    """The pods of one namespace, or of those that `namespaces` selects, as far as their addresses are `within` a block.
 
     `port` (name, and protocol unless any) means their container ports of this name rather than their addresses.
     """
@@ -95,6 +109,7 @@ class Pods:
     namespace: str | None = None
     namespaces: Selector = EVERY
     port: tuple[str, str | None] | None = None
+    within: Block | None = None
 
     def match(self, endpoint: Endpoint) -> bool:
         return self.in_namespace(endpoint.namespace, endpoint.space) and self.pods.matches(endpoint.labels)
@@ -105,21 +120,11 @@ class Pods:
     def __str__(self) -> str:
         port = f"port {self.port[0]} of " if self.port else ""
         pods = f"pods {self.pods}" if self.pods.requirements else "all pods"
+        pods += f" within {self.within}" if self.within else ""
         if self.namespace is not None:
             return f"{port}{pods} of namespace {self.namespace}"
         where = f"namespaces {self.namespaces}" if self.namespaces.requirements else "all namespaces"
         return f"{port}{pods} of {where}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """A prefix without some of its parts."""
-
-    prefix: Prefix
-    excepts: tuple[Prefix, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.prefix} except {', '.join(map(str, self.excepts))}" if self.excepts else str(self.prefix)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,4 +143,5 @@ Peer = Pods | Block | Nodes
 
 def in_family(peer: Peer | None, family: Family) -> bool:
     """Whether the peer can have addresses of this family."""
-    return not isinstance(peer, Block) or peer.prefix.version == (4 if family is Family.IPV4 else 6)
+    block = peer.within if isinstance(peer, Pods) else peer
+    return not isinstance(block, Block) or block.prefix.version == (4 if family is Family.IPV4 else 6)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from birdctl.errors import InputError
 from birdctl.netfilter.model import Effect
@@ -92,10 +92,13 @@ def _resolved(match: PortMatch, direction: Direction, pod: Endpoint) -> list[_Re
 
 
 def _named(peer: Peer | None, name: tuple[str, str | None] | None) -> tuple[Peer | None, ...]:
-    """The peer's ports of this name: blocks and nodes have none, everybody means all pods."""
-    if name is None:
-        return (peer,)
-    if isinstance(peer, Block | Nodes):
-        return ()
-    peer = peer or Pods()
-    return (Pods(pods=peer.pods, namespace=peer.namespace, namespaces=peer.namespaces, port=name),)
+    """The peer's ports of this name: everybody means all pods, a block those within it, and nodes have none."""
+    match peer:
+        case _ if name is None:
+            return (peer,)
+        case Nodes():
+            return ()
+        case Block():
+            return (Pods(within=peer, port=name),)
+        case _:
+            return (replace(peer or Pods(), port=name),)

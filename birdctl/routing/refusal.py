@@ -6,7 +6,7 @@ import re
 
 _WHERE = re.compile(r"(?P<file>\S+):(?P<line>\d+):(?P<column>\d+) (?P<message>.*)")
 _BLOCK = re.compile(r"(?:protocol|filter|function|template|define) .*?(?= *[{=]|$)")
-_PASSWORD = re.compile(r'(password\s+)"[^"]*("|$)')
+_SECRET = re.compile(r'\b((?:password|secret|key)\s+)"[^"]*("|$)', re.IGNORECASE)
 
 
 def refusal(answer: str, text: str) -> str:
@@ -23,8 +23,8 @@ def refusal(answer: str, text: str) -> str:
 
 
 def masked(text: str) -> str:
-    """`text` without its passwords."""
-    return _PASSWORD.sub(r'\1"***"', text)
+    """`text` without its passwords and keys, also those that somebody's own templates write."""
+    return _SECRET.sub(r'\1"***"', text)
 
 
 def _block(lines: list[str]) -> tuple[str, str]:

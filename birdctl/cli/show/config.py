@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 
 from birdctl.cli import show
@@ -11,8 +10,7 @@ from birdctl.cli.output import View
 from birdctl.cli.places import Place
 from birdctl.errors import BackendError
 from birdctl.observe.views import View as Item
-
-_SECRET = re.compile(r'\b(password|secret|key)(\s+)"[^"]*"', re.IGNORECASE)
+from birdctl.routing.refusal import masked
 
 
 class Config(Item, frozen=True, kw_only=True):
@@ -48,8 +46,3 @@ def read(place: Place) -> list[Config]:
     if digest is None or text is None:
         raise BackendError("BIRD runs a configuration that is not birdctl's: `birdctl plan` says what would change")
     return [Config(node=place.node, digest=digest, text=masked(text))]
-
-
-def masked(text: str) -> str:
-    """Without the quoted strings of passwords."""
-    return _SECRET.sub(r'\1\2"***"', text)

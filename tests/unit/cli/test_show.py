@@ -18,7 +18,6 @@ from birdctl.cli.commands import COMMANDS
 from birdctl.cli.main import main
 from birdctl.cli.show import peers as peers_view
 from birdctl.cli.show import status as status_view
-from birdctl.cli.show.config import masked
 from birdctl.errors import BackendError, BirdctlError, Unavailable
 from birdctl.observe.views import FamilyCounts, Peer
 from birdctl.settings import Settings
@@ -173,14 +172,6 @@ def test_every_form_of_an_answer() -> None:
     ]
     assert json.loads(text(items, "json")) == yaml.safe_load(text(items, "yaml"))
     assert text(items, "name") == "peer/a/tor1\npeer/a/tor2"
-
-
-def test_passwords_of_a_configuration_are_masked() -> None:
-    text = 'description "password";\n  password "s3cret #1";\n  password  "";\nkeys { key { secret "x"; }; };'
-    assert (
-        masked(text)
-        == 'description "password";\n  password "***";\n  password  "***";\nkeys { key { secret "***"; }; };'
-    )
 
 
 def test_without_permission_the_error_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

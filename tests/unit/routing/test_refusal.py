@@ -57,6 +57,7 @@ def test_a_refusal_names_line_block_and_object_in_one_line(answer: str, expected
         ('password "one"; password "two";', 'password "***"; password "***";'),
         ('password "without an end', 'password "***"'),
         ('description "password";', 'description "password";'),
+        ('keys { key { secret "x"; }; Key "y"; };', 'keys { key { secret "***"; }; Key "***"; };'),
     ],
 )
 def test_no_password_is_ever_shown(line: str, expected: str) -> None:

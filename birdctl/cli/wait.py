@@ -1,8 +1,8 @@
 """Returns 0 as soon as it is so, 1 when it is not within the timeout.
 
 The agent first takes in everything that was written to its source before the call.
-converged: BIRD runs what the objects say. healthy: BIRD answers and enough sessions carry their routes.
-established: every configured session is Established and has all its peer's routes.
+converged: BIRD and the kernel are what the objects say. healthy: BIRD answers, enough sessions carry their routes, and
+no policy or service is missing. established: every configured session is Established and has all its peer's routes.
 """
 
 from __future__ import annotations

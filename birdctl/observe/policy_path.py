@@ -108,7 +108,9 @@ def _by_objects(question: Question, judged: Judgement) -> Iterator[Step]:
             text = f"{each.policy}: {each.text}" if each.policy else each.text
             yield Step(subject=direction.lower(), holds=each.allowed, text=text)
         if not reasons:
-            yield Step(subject=direction.lower(), holds=True, text=f"no policy restricts {which.text}")
+            itself = question.packet.source == question.packet.destination
+            text = f"{which.text} always reaches itself" if itself else f"no policy restricts {which.text}"
+            yield Step(subject=direction.lower(), holds=True, text=text)
         if refused is direction:
             break
     for policy in judged.would_deny:

@@ -75,7 +75,9 @@ def _places(args: argparse.Namespace, settings: Settings) -> Iterable[Place]:
     if args.lab:
         return places.named(places.of_lab(args.lab, settings.runtime_dir), args.nodes)
     here = places.local(settings)
-    return [replace(here, node=args.nodes[0]) if args.nodes else here]
+    if args.nodes and not here.has_agent:
+        here = replace(here, node=args.nodes[0])  # nobody else knows how this machine's Node is called
+    return [here]
 
 
 def _explanations(

@@ -98,6 +98,12 @@ def test_from_elsewhere_the_objects_alone_answer(node: Scene, tmp_path: Path) ->
     assert not any("agrees" in item for item in found["items"])
 
 
+def test_another_nodes_rules_are_not_looked_for_here(node: Scene) -> None:
+    found = explained(node, "10.9.3.2 red/web 80 --node n2")[0]
+    told = [step["text"] for step in found["steps"] if step["subject"] == "rules on n2"]
+    assert told == ["not looked at: ask on that node, or with --lab"]
+
+
 def test_rules_that_somebody_changed_are_found_out(node: Scene) -> None:
     node.kernel.node.run(f"iptables-{mode(node)} -F BIRDCTL-IN")
     found = explained(node, "10.9.2.2 red/web 80", code=1)

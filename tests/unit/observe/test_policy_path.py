@@ -79,6 +79,14 @@ def test_what_is_compiled_agrees():
     assert (found.allowed, found.agrees) == (False, True)
 
 
+def test_a_pod_that_policies_close_reaches_itself():
+    state = {"n1": compiled(CLOSED)}
+    (question, _) = questions(*(ends.end(CLOSED, "x/a", "") for _ in range(2)), 80, "TCP")
+    found = explain(question, CLOSED, Settings(), state)
+    assert (found.allowed, found.agrees) == (True, True)
+    assert [step.text for step in found.steps[:2]] == ["x/a always reaches itself"] * 2
+
+
 def test_rules_that_are_missing_disagree():
     found = asked(CLOSED, "x/b", "x/a", {"n1": NOTHING})
     assert (found.allowed, found.agrees) == (False, False)

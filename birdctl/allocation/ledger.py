@@ -37,12 +37,12 @@ class Ledger:
 
     def give(self, address: Address, wish: Wish) -> None:
         self._holders[address].append(wish)
-        if wish.can_share:
+        if wish.sharing:
             self._shared[wish.sharing].append(address)
 
     def take_back(self, address: Address, wish: Wish) -> None:
         self._holders[address].remove(wish)
-        if wish.can_share:
+        if wish.sharing:
             self._shared[wish.sharing].remove(address)
         self._returned[address] = None
 
@@ -58,7 +58,7 @@ class Ledger:
 
     def shared(self, wish: Wish) -> Iterator[Address]:
         """Addresses of others that have the same sharing key."""
-        if wish.can_share:
+        if wish.sharing:
             yield from self._shared[wish.sharing]
 
     def free(self, pool: Pool, of: Family) -> Address | None:
@@ -77,4 +77,4 @@ class Ledger:
 
 
 def _share(one: Wish, other: Wish) -> bool:
-    return one.can_share and other.can_share and one.sharing == other.sharing and one.ports.isdisjoint(other.ports)
+    return bool(one.sharing) and one.sharing == other.sharing and one.ports.isdisjoint(other.ports)

@@ -38,11 +38,6 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     def ports(self) -> frozenset[tuple[str, int]]:
         return frozenset((each.protocol, each.port) for each in self.service.spec.ports)
 
-    @property
-    def can_share(self) -> bool:
-        """If traffic is to stay local, every node would send to the endpoints of only one of those who share."""
-        return bool(self.sharing) and not stays_local(self.service)
-
 
 def is_ours(service: Service, options: AllocationOptions) -> bool:
     spec = service.spec
@@ -56,13 +51,14 @@ def wish(service: Service) -> tuple[Wish, tuple[InputError, ...]]:
     faults = Faults(service.ref)
     families = tuple(_families(service))
     requested = tuple(dict.fromkeys(_requested(service, families, faults)))
+    pool = annotation(service.metadata.annotations, POOL)
     return Wish(
         service=service,
         families=families,
         both=service.spec.ip_family_policy == "RequireDualStack",
         requested=requested,
-        pool=_text(service, POOL),
-        sharing=_text(service, SHARING),
+        pool=pool.word if pool else "",
+        sharing=_sharing(service, faults),
         current=ingress_addresses(service),
     ), tuple(faults)
 
@@ -115,6 +111,10 @@ def _requests(service: Service) -> Iterator[tuple[str, str]]:
         yield "spec.loadBalancerIP", service.spec.load_balancer_ip
 
 
-def _text(service: Service, name: str) -> str:
-    found = annotation(service.metadata.annotations, name)
-    return found.text.strip() if found else ""
+def _sharing(service: Service, faults: Faults) -> str:
+    """If traffic is to stay local, every node would send to the endpoints of only one of those who share."""
+    found = annotation(service.metadata.annotations, SHARING)
+    if found and stays_local(service):
+        faults.add(found.field, "its traffic stays on the node it comes to: it gets an address of its own")
+        return ""
+    return found.word if found else ""

@@ -288,6 +288,11 @@ def test_services_with_one_key_and_other_ports_share_an_address() -> None:
         "e": "192.0.2.4",
         "f": "192.0.2.5",
     }
+    assert problems(found) == [
+        f"Service default/{name}: metadata.annotations[birdctl.io/allow-shared-ip]: its traffic stays on the node it "
+        "comes to: it gets an address of its own"
+        for name in "ef"
+    ]
 
 
 @pytest.mark.parametrize(

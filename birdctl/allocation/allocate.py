@@ -23,6 +23,7 @@ from birdctl.cluster.store import Cluster
 from birdctl.errors import InputError
 
 _FIELD = "status.loadBalancer"
+_STAYS = "it stays until the Service asks for another one, and with strict validation no node serves it meanwhile"
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,9 +115,7 @@ class _Allocator:
             if current is None or not self._may_stay(current, asked):
                 continue
             if not any(current in pool for pool in self._pools):
-                self._tell(
-                    asked, f"{current} lies in no pool any more: it stays until the Service asks for another one"
-                )
+                self._tell(asked, f"{current} lies in no pool any more: {_STAYS}")
             self._ledger.give(current, asked)
             yield current
 

@@ -127,6 +127,7 @@ def test_an_address_stays_when_its_pool_goes_and_that_is_told() -> None:
     assert addresses(found) == {"a": "192.0.2.1"}
     (told,) = problems(found)
     assert told.startswith("Service default/a: status.loadBalancer: 192.0.2.1 lies in no pool any more: it stays")
+    assert told.endswith("with strict validation no node serves it meanwhile")
 
 
 def test_what_was_written_but_not_seen_yet_counts_as_given() -> None:

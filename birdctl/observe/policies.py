@@ -109,11 +109,17 @@ def _total(counters: Iterable[Counter | RuleCount], staged: bool) -> tuple[int, 
 def from_kernel(counts: Iterable[RuleCount]) -> tuple[Programmed, ...]:
     """What the rules' comments tell, for a node whose agent does not answer."""
     found: dict[str, dict[str, dict[str, None]]] = {}
+    staged = set()
     for each in counts:
+        staged.update(each.policies if each.effect is Effect.WOULD_DENY else ())
         for policy in each.policies:
             found.setdefault(policy, {}).setdefault(each.direction, {})[each.digest] = None
     return tuple(
-        _programmed(ref, {direction: tuple(digests) for direction, digests in sorted(rules.items())})
+        _programmed(
+            ref,
+            {direction: tuple(digests) for direction, digests in sorted(rules.items())},
+            staged=ref in staged,
+        )
         for ref, rules in sorted(found.items())
     )
 

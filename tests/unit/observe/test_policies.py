@@ -82,7 +82,9 @@ def test_what_the_rules_counted_before_they_were_written_anew_counts() -> None:
 
 
 def test_without_an_agent_the_kernels_counts_have_to_do() -> None:
-    assert without_agent()["guard"].packets == 6
+    found = without_agent()
+    assert found["guard"].packets == 6
+    assert (found["staged"].packets, found["staged"].staged) == (3, True)
 
 
 def test_a_name_that_a_comment_has_no_room_for_is_found_by_the_digest() -> None:

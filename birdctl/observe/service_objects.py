@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,7 +27,7 @@ from birdctl.services.model import ServiceState, VirtualServer
 from birdctl.services.options import ServiceOptions
 
 _LISTED = 8
-"""How many endpoints a step names."""
+"""How many ports or endpoints a step names."""
 
 
 class Announced(View, frozen=True, kw_only=True):
@@ -124,7 +124,7 @@ def _told(problem: InputError, service: Service) -> str:
 def _itself(service: Service, part: ServicePart) -> Step:
     if part.left_alone:
         return Step(subject="service", holds=False, text=f"nothing is served: it {part.left_alone}")
-    ports = ", ".join(map(_port, service.spec.ports)) or "no ports"
+    ports = _listed([_port(each) for each in service.spec.ports]) or "no ports"
     return Step(subject="service", text=f"type {service.spec.type}, {ports}")
 
 
@@ -186,18 +186,19 @@ class _Steps:
 
     def _left_out(self) -> Iterator[Step]:
         """What of endpoints is left out, those themselves tell."""
+        groups: dict[str, list[str]] = {}
         for each in self.part.omitted:
             if not each.what.startswith(tuple(Family)):
-                yield Step(subject="left out", holds=False, text=f"{each.what}: {each.reason}")
+                groups.setdefault(each.reason, []).append(each.what)
+        for reason, what in groups.items():
+            yield Step(subject="left out", holds=False, text=f"{_listed(what)}: {reason}")
 
     def _endpoints(self) -> Iterator[Step]:
         groups: dict[tuple[bool, str], list[str]] = {}
         for each in self._backends():
             groups.setdefault(self._verdict(each), []).append(_name(each))
         for (holds, reason), names in sorted(groups.items(), reverse=True):
-            more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-            text = f"{len(names)} {reason}: {', '.join(names[:_LISTED])}{more}"
-            yield Step(subject="endpoints", holds=holds, text=text)
+            yield Step(subject="endpoints", holds=holds, text=f"{len(names)} {reason}: {_listed(names)}")
         if not groups:
             yield Step(subject="endpoints", holds=False, text="no EndpointSlice names any")
 
@@ -249,6 +250,11 @@ def _policy(service: Service, found: Wishes) -> Iterator[str]:
         yield f"load balancer addresses are for {', '.join(ranges)} alone"
     if service.spec.publish_not_ready_addresses:
         yield "endpoints that are not ready count"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"{', '.join(names[:_LISTED])}{more}"
 
 
 def _name(backend: Backend) -> str:

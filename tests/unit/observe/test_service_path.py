@@ -193,6 +193,14 @@ def test_a_named_port_that_no_slice_has_is_left_out() -> None:
     ]
 
 
+def test_of_a_thousand_ports_the_first_are_named() -> None:
+    found = steps(service(ports=[f"p{number}:{number}" for number in range(1, 1001)]), subjects=["service", "left out"])
+    assert [each.partition("p8 8")[2] for each in found[:1]] == ["/TCP to 8 and 992 more"]
+    assert [each.partition("p8 (8/TCP)")[2] for each in found[1:]] == [
+        " and 992 more: no EndpointSlice has a port of this name and protocol"
+    ]
+
+
 def test_without_a_local_endpoint_the_cluster_alone_is_answered() -> None:
     found = service(externalIPs=["198.51.100.7"], externalTrafficPolicy="Local")
     texts = steps(found, endpoints("web", "10.1.2.2 on=n2"), subjects=["policy"])

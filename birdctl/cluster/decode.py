@@ -15,10 +15,10 @@ import msgspec
 from msgspec.structs import replace
 
 from birdctl.cluster import bgp, clusterpolicy, objects
+from birdctl.cluster.complaint import complaint, unknown
 from birdctl.cluster.defaults import complete
 from birdctl.cluster.documents import documents
 from birdctl.cluster.events import Rejected
-from birdctl.cluster.explain import explain, unknown
 from birdctl.cluster.objects import Object
 from birdctl.cluster.remains import remains
 from birdctl.errors import InputError
@@ -76,7 +76,7 @@ def decode_as(type_: type[T], document: Mapping[str, Any], origin: str = "") -> 
     try:
         item = complete(msgspec.convert(document, type_))
     except msgspec.ValidationError as error:
-        raise InputError(name, *explain(error, type_, document)) from None
+        raise InputError(name, *complaint(error, type_, document)) from None
     if not item.name:
         raise InputError(name, "metadata.name", "must not be empty")
     return _trimmed(item)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from birdctl.addresses import Address, Family, family, parse_address
 from birdctl.netfilter.model import Port, TableName
 from birdctl.observe import services
-from birdctl.observe.explain import Evidence, to_external
+from birdctl.observe.route_path import Evidence, to_external
 from birdctl.observe.service_objects import Announced, ServiceObjects
 from birdctl.observe.views import Service, Step, View
 from birdctl.services.model import ServerKey, VirtualServer

@@ -16,7 +16,7 @@ from birdctl.cli.explain.view import ExplanationView
 from birdctl.cli.output import add_form
 from birdctl.cli.places import Place
 from birdctl.errors import BirdctlError, InputError
-from birdctl.observe.explain import Evidence, explain
+from birdctl.observe.route_path import Evidence, explain
 from birdctl.observe.verdicts import Filters
 from birdctl.observe.views import Step, View
 from birdctl.routing.state import RouteState

@@ -24,7 +24,7 @@ from birdctl.cli.output import add_form
 from birdctl.cli.places import Place
 from birdctl.errors import BackendError, BirdctlError, InputError, Unavailable
 from birdctl.observe import service_objects
-from birdctl.observe.explain import Evidence
+from birdctl.observe.route_path import Evidence
 from birdctl.observe.service_objects import ServiceObjects
 from birdctl.observe.service_path import Kernel, Seen, ServiceExplanation, explain
 from birdctl.reconcile import control, sources

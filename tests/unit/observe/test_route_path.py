@@ -6,8 +6,8 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from birdctl.addresses import Family
-from birdctl.observe.explain import Evidence, explain
 from birdctl.observe.kernel import KernelRoute
+from birdctl.observe.route_path import Evidence, explain
 from birdctl.observe.verdicts import Filters
 from birdctl.routing.inventory import from_config
 from birdctl.routing.model import PeerType

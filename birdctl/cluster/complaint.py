@@ -16,7 +16,7 @@ _UNQUOTED = re.compile(r"^Expected str, got (int|float|bool)$")
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 
 
-def explain(error: msgspec.ValidationError, type_: Any, document: Any) -> tuple[str, str]:
+def complaint(error: msgspec.ValidationError, type_: Any, document: Any) -> tuple[str, str]:
     """Field ("spec.import.allow[1].prefix") and problem, of an error in decoding `document` as `type_`."""
     message = _MESSAGE.match(str(error))
     assert message is not None

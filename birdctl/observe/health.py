@@ -1,7 +1,7 @@
 """The verdicts behind the probes: each finds what is wrong, or nothing.
 
 livez: every loop turned lately. healthz: and BIRD answers. readyz: and the first complete sync was read back, BIRD is
-through with its restart, enough sessions are Established with all their peer's routes, and no policy is missing.
+through with its restart, enough sessions are Established with all their peer's routes, and the kernel lacks nothing.
 """
 
 from __future__ import annotations

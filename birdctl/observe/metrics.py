@@ -54,7 +54,10 @@ _TRAFFIC = tuple(
 
 DEFINITIONS = (
     Definition("birdctl_converged", "whether the node is what the objects say, read back"),
-    Definition("birdctl_healthy", "whether BIRD answers, enough sessions carry their routes, and no policy is missing"),
+    Definition(
+        "birdctl_healthy",
+        "whether BIRD answers, enough sessions carry their routes, and the kernel lacks no policy and no service",
+    ),
     Definition("birdctl_pending_changes", "changes that were found and not applied"),
     Definition("birdctl_problems", "errors of objects that were left out"),
     Definition("birdctl_source_synced", "whether every watched kind was listed completely once"),

@@ -9,7 +9,7 @@ TEST_PACKAGES = $(DEMO_PACKAGES) ca-certificates conntrack debootstrap etcd-serv
 
 .PHONY: help demo demo-down check test bench golden clean
 help:
-	@echo "make demo       a leaf-spine lab with peers, routes, failover and a refused change (make demo-down removes it)"
+	@echo "make demo       a leaf-spine lab with peers, routes, failover, a policy and a service (make demo-down removes it)"
 	@echo "make test       every test tier (TIERS=\"$(TIERS)\")"
 	@echo "make check      format, lint, types, import contracts, unit tests; no root"
 	@echo "make bench      the benchmark tables"
@@ -41,7 +41,7 @@ check: .venv/ready
 	.venv/bin/ruff check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/pytest -q tests/unit
+	.venv/bin/pytest -q -n auto tests/unit
 
 test: test-packages birds .venv/ready $(BIRDCTL_CACHE)/kube-apiserver
 	KUBE_APISERVER=$(BIRDCTL_CACHE)/kube-apiserver .venv/bin/pytest $(addprefix tests/,$(TIERS))

@@ -109,7 +109,7 @@ def _total(counters: Iterable[Counter | RuleCount], staged: bool) -> tuple[int, 
 def from_kernel(counts: Iterable[RuleCount]) -> tuple[Programmed, ...]:
     """What the rules' comments tell, for a node whose agent does not answer."""
     found: dict[str, dict[str, dict[str, None]]] = {}
-    staged = set()
+    staged: set[str] = set()
     for each in counts:
         staged.update(each.policies if each.effect is Effect.WOULD_DENY else ())
         for policy in each.policies:

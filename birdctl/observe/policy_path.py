@@ -89,7 +89,7 @@ def explain(
         protocol=question.packet.protocol.upper(),
         port=question.packet.port,
         allowed=judged.allowed,
-        policies=tuple(dict.fromkeys(each.policy for each in judged.why if each.policy and each.allowed is not None)),
+        policies=tuple(dict.fromkeys(ref for each in judged.why if each.allowed is not None for ref in each.policies)),
         would_deny=judged.would_deny,
         agrees=all(agreements) if agreements else None,
         steps=(
@@ -105,7 +105,7 @@ def _by_objects(question: Question, judged: Judgement) -> Iterator[Step]:
     for direction, which in question.ends():
         reasons = [each for each in judged.why if each.direction is direction]
         for each in reasons:
-            text = f"{each.policy}: {each.text}" if each.policy else each.text
+            text = f"{', '.join(each.policies)}: {each.text}" if each.policies else each.text
             yield Step(subject=direction.lower(), holds=each.allowed, text=text)
         if not reasons:
             itself = question.packet.source == question.packet.destination
@@ -120,7 +120,7 @@ def _by_objects(question: Question, judged: Judgement) -> Iterator[Step]:
 
 def _faults(cluster: Cluster, judged: Judgement) -> Iterator[InputError]:
     """What is wrong with the policies that had a say: they do not do what their authors meant."""
-    for ref in dict.fromkeys(ref for each in judged.why for ref in each.policy.split(", ")):
+    for ref in dict.fromkeys(ref for each in judged.why for ref in each.policies):
         kind, _, key = ref.partition(" ")
         if error := cluster.errors.get((kind, key)):
             yield error

@@ -57,12 +57,11 @@ _ERRORS_AND_NEIGHBOURS = {"icmp": {3, 11, 12}, "ipv6-icmp": {1, 2, 3, 4, *range(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """One thing that was decided about one end: by a policy ("NetworkPolicy ns/name") or without one."""
+    """One thing that was decided about one end, by `policies` ("NetworkPolicy ns/name") or without any."""
 
     direction: Direction
-    pod: str
-    policy: str
     text: str
+    policies: tuple[str, ...] = ()
     allowed: bool | None = None
 
 
@@ -125,14 +124,14 @@ class _End:
         if self._pod is None:
             self._judge_unknown()
         elif self._peer in _all_addresses(self._cluster.get(Node, self._pod.spec.node_name)):
-            self._say("", "a pod and its own node always reach each other", allowed=True)
+            self._say("a pod and its own node always reach each other", allowed=True)
         else:
             self._judge_pod(self._pod)
 
     def _judge_unknown(self) -> None:
         node = _node_of(self._cluster, self._here) if self._default_deny else None
         if node and self._here not in _all_addresses(node) and self._peer not in _all_addresses(node):
-            self._say("", f"{self._here} is no known pod of node {node.name}: closed by default", allowed=False)
+            self._say(f"{self._here} is no known pod of node {node.name}: closed by default", allowed=False)
             self.allowed, self.silent = False, self._drop
 
     def _judge_pod(self, pod: Pod) -> None:
@@ -143,8 +142,7 @@ class _End:
         elif policies := self._selecting(pod):
             allowed = self._network_policies(policies)
             if not allowed:
-                names = ", ".join(policy.ref for policy in policies)
-                self._say(names, "selected, and none of these allows it", allowed=False)
+                self._say("selected, and none of these allows it", *policies, allowed=False)
             self._decide(allowed=allowed, silent=self._drop)
         else:
             self._judge_staged(self._selecting(pod, staged=True))
@@ -153,9 +151,9 @@ class _End:
     def _decide(self, *, allowed: bool, silent: bool) -> None:
         self.allowed, self.silent = allowed, silent and not allowed
 
-    def _say(self, policy: str, text: str, *, allowed: bool | None = None) -> None:
-        pod = self._pod.key if self._pod else ""
-        self.why.append(Reason(direction=self._direction, pod=pod, policy=policy, text=text, allowed=allowed))
+    def _say(self, text: str, *policies: NetworkPolicy | ClusterNetworkPolicy, allowed: bool | None = None) -> None:
+        refs = tuple(policy.ref for policy in policies)
+        self.why.append(Reason(direction=self._direction, text=text, policies=refs, allowed=allowed))
 
     # NetworkPolicy
 
@@ -177,7 +175,7 @@ class _End:
             for index, rule in enumerate(self._rules(policy)):
                 if self._rule_allows(policy, rule):
                     name = f"{self._direction.lower()} rule {index + 1}"
-                    self._say(policy.ref, f"{name} allows it", allowed=True)
+                    self._say(f"{name} allows it", policy, allowed=True)
                     return True
         return False
 
@@ -245,7 +243,7 @@ class _End:
             if action and _is_staged(policy):
                 self.would_deny += [policy.ref] if action == "Deny" else []
             elif action:
-                self._say(policy.ref, f"{tier} tier: {action}", allowed={"Accept": True, "Deny": False}.get(action))
+                self._say(f"{tier} tier: {action}", policy, allowed={"Accept": True, "Deny": False}.get(action))
                 return action
         return None
 

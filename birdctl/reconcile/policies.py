@@ -28,17 +28,14 @@ from birdctl.policies.apply import ApplyResult, PolicyBackend
 from birdctl.policies.compile import PolicyCompiler, ProgrammedPolicy
 from birdctl.policies.counters import Counter
 from birdctl.policies.model import PolicyState
-from birdctl.reconcile.backoff import Backoff
 from birdctl.reconcile.inbox import Inbox
-from birdctl.reconcile.loop import Loop
+from birdctl.reconcile.kernel_loop import KernelLoop
 from birdctl.reconcile.policy_plan import PolicyPlan, make_policy_plan
 from birdctl.settings import Settings
 
 log = logging.getLogger(__name__)
 
 BETWEEN_CUTS_SECONDS = 1.0
-REFUSED_SECONDS = (5.0, 300.0)
-"""How long until the kernel is asked again for what it refused."""
 
 
 class PreparedPolicies(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,16 +109,13 @@ class PolicyReconciler:
             self.backend.close()
 
 
-class PolicyLoop(Loop[Policies]):
+class PolicyLoop(KernelLoop[Policies, PolicyReconciler]):
     """What it made in the kernel stays, and goes on deciding, when it ends."""
 
     name = "policies"
 
     def __init__(self, settings: Settings, inbox: Inbox, counters: Counters, after_turn: Callable[[], None]) -> None:
-        super().__init__(settings, inbox, counters.policies, Policies(), after_turn)
-        self._reconciler = PolicyReconciler(settings, self._cluster)
-        self._refused = Backoff(*REFUSED_SECONDS)
-        self._verify_at = 0.0
+        super().__init__(settings, inbox, counters.policies, Policies(), after_turn, reconciler=PolicyReconciler)
         self._touched: frozenset[Address] | None = frozenset()
         self._cut_at = math.inf
         self._last_cut = 0.0
@@ -146,24 +140,11 @@ class PolicyLoop(Loop[Policies]):
     def _take_dirty(self) -> bool:
         return self._reconciler.take_in()
 
-    def _forget(self) -> None:
-        self._reconciler.forget()
-        self._verify_at = 0.0
-
-    def _adopt(self, settings: Settings) -> None:
-        super()._adopt(settings)
-        self._reconciler.adopt(settings)
-        self._verify_at = 0.0
-
     def _plan(self) -> Mapping[str, Any]:
         return self._reconciler.plan(self._reconciler.prepare()).forms()
 
     def _close(self) -> None:
         self._reconciler.close()
-
-    @property
-    def _resync_period(self) -> float:
-        return max(0.0, self._verify_at - time.monotonic())
 
     def _reconcile(self, started: float) -> None:
         prepared = self._reconciler.prepare()
@@ -173,12 +154,7 @@ class PolicyLoop(Loop[Policies]):
         self._tell_problems((*self._bypassed, *prepared.problems))
         self._note(dirty=False, pending=1)
         result = self._reconciler.carry_out(prepared, verify=verify)
-        if verify:
-            self._verify_at = started + self._settings.iptables_sync_period
-        if result.refused:
-            self._verify_at = started + self._refused.next()
-        elif self.state.unprogrammed:
-            self._refused.reset()
+        self._verify_after(self._settings.iptables_sync_period, started, verified=verify, refused=bool(result.refused))
         self._touch(result.touched)
         self._succeeded(
             started,

@@ -26,11 +26,10 @@ from birdctl.observe.state import Services
 from birdctl.observe.traffic import ServiceTraffic, TrafficMeter
 from birdctl.reconcile import apiservers
 from birdctl.reconcile.announcing import Announcing
-from birdctl.reconcile.backoff import Backoff
 from birdctl.reconcile.inbox import Inbox
+from birdctl.reconcile.kernel_loop import KernelLoop
 from birdctl.reconcile.lasting import Lasting
 from birdctl.reconcile.leaving import Leaving
-from birdctl.reconcile.loop import Loop
 from birdctl.reconcile.service_plan import ServicePlan, make_service_plan
 from birdctl.reconcile.standing import standing
 from birdctl.reconcile.triggers import Triggers
@@ -46,8 +45,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-REFUSED_SECONDS = (5.0, 300.0)
-"""How long until the kernel is asked again for what it refused."""
 UNABLE_SECONDS = 10.0
 """How long routing waits for a proxy that does not come to its first pass."""
 
@@ -128,7 +125,7 @@ class ServiceReconciler:
             self.backend.close()
 
 
-class ServiceLoop(Loop[Services]):
+class ServiceLoop(KernelLoop[Services, ServiceReconciler]):
     """What it made on the node stays, and goes on serving, when it ends.
 
     `tell` takes what routing may announce, `announced` says whether it announces an address.
@@ -146,18 +143,15 @@ class ServiceLoop(Loop[Services]):
         tell: Callable[[Event], None],
         announced: Callable[[Address], bool],
     ) -> None:
-        super().__init__(settings, inbox, counters.services, Services(), after_turn)
+        super().__init__(settings, inbox, counters.services, Services(), after_turn, reconciler=ServiceReconciler)
         self._counters = counters
         self._tell = tell
-        self._reconciler = ServiceReconciler(settings, self._cluster)
         self._announcing = Announcing(settings.announce_hold_down)
         self._leaving = Leaving(announced)
         self._triggers = Triggers()
         self._lasting = Lasting()
         self._health_checks = HealthCheckServer()
         self._meter = TrafficMeter()
-        self._refused = Backoff(*REFUSED_SECONDS)
-        self._verify_at = 0.0
         self._told = False
         self._deviations: tuple[InputError, ...] = ()
         self._started = time.monotonic()
@@ -196,15 +190,9 @@ class ServiceLoop(Loop[Services]):
         apiservers.record(self._cluster, news, self._settings.runtime_dir)
         return bool(news)
 
-    def _forget(self) -> None:
-        self._reconciler.forget()
-        self._verify_at = 0.0
-
     def _adopt(self, settings: Settings) -> None:
         super()._adopt(settings)
-        self._reconciler.adopt(settings)
         self._announcing.hold_down = settings.announce_hold_down
-        self._verify_at = 0.0
 
     def _plan(self) -> Mapping[str, Any]:
         return self._reconciler.plan(self._reconciler.prepare()).forms()
@@ -221,10 +209,6 @@ class ServiceLoop(Loop[Services]):
         """The node has other addresses, or routing has withdrawn what may fall then."""
         if (now and self._reconciler.watch.has_news()) or (self._leaving and self._leaving.is_over):
             self._due = 0.0
-
-    @property
-    def _resync_period(self) -> float:
-        return max(0.0, self._verify_at - time.monotonic())
 
     def _reconcile(self, started: float) -> None:
         prepared = self._reconciler.prepare()
@@ -243,13 +227,9 @@ class ServiceLoop(Loop[Services]):
             msgspec.structs.replace(prepared, desired=desired, touched=touched), verify=verify
         )
         if verify:
-            self._verify_at = started + self._settings.ipvs_sync_period
             self._deviations = tuple(InputError(f"Node {self._settings.node}", "", each) for each in result.deviations)
             self._tell_problems((*problems, *self._deviations))
-        if result.refusals:
-            self._verify_at = started + self._refused.next()
-        elif self.state.unprogrammed:
-            self._refused.reset()
+        self._verify_after(self._settings.ipvs_sync_period, started, verified=verify, refused=bool(result.refusals))
         self._announce(prepared, services, time.monotonic())
         for seconds in self._triggers.programmed(time.time()):
             self._counters.programming_seconds.observe(seconds)

@@ -3,7 +3,7 @@
 No address goes to two Services, whoever thinks that it leads:
 
 - what is about to be written is first recorded in the Lease, together with the version of each Service it was decided
-  on; a write to a Service of another version is refused by the API server;
+  on, and stays there until the API server has answered; a write to a Service of another version is refused by it;
 - who takes over reads the Services afresh and does what its predecessor recorded, so that a late write of that one
   finds another version;
 - what was written counts as given until the watch shows it.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from itertools import islice
 from typing import Any
@@ -75,6 +75,7 @@ class AllocationLoop(Loop[Addresses]):
         self._election = Election(LeaseClient(client, settings.namespace, LEASE), settings.node)
         self._term = 0
         self._intents: dict[str, Intent] = {}
+        self._unanswered: set[str] = set()  # those of them that the Lease has to tell
         self._usage: dict[str, Mapping[str, Any]] = {}
 
     def _take_dirty(self) -> bool:
@@ -131,6 +132,7 @@ class AllocationLoop(Loop[Addresses]):
         self._refresh()
         self._take_in()
         self._intents = dict(_recorded(self._election.intents))
+        self._unanswered = set(self._intents)
         self._term = term
 
     def _given(self) -> dict[str, tuple[Address, ...]]:
@@ -141,6 +143,7 @@ class AllocationLoop(Loop[Addresses]):
             for key, intent in self._intents.items()
             if key in services and services[key].metadata.resource_version == intent.version
         }
+        self._unanswered &= self._intents.keys()
         return {key: intent.given for key, intent in self._intents.items()}
 
     def _write(self, found: Allocation) -> list[InputError]:
@@ -148,15 +151,22 @@ class AllocationLoop(Loop[Addresses]):
         lacking = iter([each for each in found.assignments.values() if not each.is_written])
         refused: list[InputError] = []
         while batch := list(islice(lacking, _AT_ONCE)):
-            self._intents |= {each.service.key: _intent(each) for each in batch}
-            if not self._election.record(self._intents):
-                raise BackendError(f"{self._election.holder} leads the load balancer now")
+            self._record(batch)
             for each in batch:
                 try:
                     self._write_status(each)
                 except ApiRefused as error:
                     refused.append(InputError(each.service.ref, "status.loadBalancer", str(error)))
+                self._unanswered.remove(each.service.key)
         return refused
+
+    def _record(self, batch: Iterable[Assignment]) -> None:
+        """Raises BackendError when somebody else leads."""
+        intents = {each.service.key: _intent(each) for each in batch}
+        self._intents |= intents
+        self._unanswered |= intents.keys()
+        if not self._election.record({key: self._intents[key] for key in self._unanswered}):
+            raise BackendError(f"{self._election.holder} leads the load balancer now")
 
     def _write_status(self, assignment: Assignment) -> None:
         """A Service that changed meanwhile, or went, is left for the pass that its change brings. Raises ApiRefused."""

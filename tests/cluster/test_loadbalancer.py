@@ -17,7 +17,7 @@ import pytest
 
 from birdctl.cluster.apiclient import MERGE_PATCH, path_of
 from birdctl.cluster.bgp import AddressPool
-from birdctl.cluster.lease import Lease
+from birdctl.cluster.lease import INTENTS, Lease
 from birdctl.cluster.objects import Node, Service
 from birdctl.reconcile.allocation import LEASE
 from birdctl.reconcile.election import DURATION_SECONDS
@@ -98,8 +98,17 @@ class World:
         return all(found[name] for name in names)
 
     def leader(self) -> str:
-        lease = json.loads(self.server.client.request("GET", path_of(Lease, LEASE, namespace="birdctl-system")))
-        return str(lease["spec"].get("holderIdentity", "")).partition("_")[0]
+        return str(self._lease()["spec"].get("holderIdentity", "")).partition("_")[0]
+
+    def intents(self) -> dict[str, Any]:
+        """What the leader recorded last, by service."""
+        found: dict[str, Any] = json.loads(self._lease()["metadata"]["annotations"][INTENTS])
+        return found
+
+    def _lease(self) -> dict[str, Any]:
+        path = path_of(Lease, LEASE, namespace="birdctl-system")
+        found: dict[str, Any] = json.loads(self.server.client.request("GET", path))
+        return found
 
     def close(self) -> None:
         for each in self.candidates.values():
@@ -155,6 +164,16 @@ def test_an_exhausted_pool_is_an_event_of_the_service_and_more_range_mends_it(wo
     world.pool("small", "192.0.2.9/32", "192.0.2.20-192.0.2.21")
     eventually(lambda: world.given(["second"]), 10)
     assert world.addresses() == {"first": ["192.0.2.9"], "second": ["192.0.2.20"]}
+
+
+def test_the_lease_stays_small_however_many_services_wait(world: World) -> None:
+    """An API server takes no object with more than 256 KiB of annotations."""
+    names = [f"s{number}" for number in range(150)]
+    world.serve(*names)
+    world.pool("public", "192.0.2.0/24")
+    world.start("a")
+    eventually(lambda: world.given(names), 60)
+    assert 0 < len(world.intents()) < 100
 
 
 def test_addresses_stay_over_a_restart_and_come_free_with_their_service(world: World) -> None:
@@ -238,7 +257,7 @@ def test_what_a_predecessor_was_about_to_write_is_done_before_anything_else(worl
     body = json.loads(world.server.client.request("GET", path_of(Service, "meant", namespace=SPACE)))
     intents = {f"{SPACE}/meant": {"version": body["metadata"]["resourceVersion"], "addresses": ["192.0.2.1"]}}
     lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
-    annotations = {"birdctl.io/intents": json.dumps(intents)}
+    annotations = {INTENTS: json.dumps(intents)}
     metadata = {"name": LEASE, "namespace": "birdctl-system", "annotations": annotations}
     world.server.apply({**lease, "metadata": metadata, "spec": {"holderIdentity": ""}})
     world.start("a")

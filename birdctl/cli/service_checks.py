@@ -36,7 +36,10 @@ _RULES_NEED = (
     " xt_ipvs xt_MASQUERADE xt_mark xt_TCPMSS ipt_REJECT ip6t_REJECT nf_conntrack_netlink"
 )
 _CHAINS = (":KUBE-SERVICES ", ":KUBE-NODEPORTS ", ":KUBE-ROUTER-SERVICES ")
-_CLEAN = "birdctl cleanup while no agent runs (or kube-proxy --cleanup), or kube-router --cleanup-config"
+_CLEAN = (
+    "birdctl cleanup while no agent runs; kube-proxy --cleanup or kube-router --cleanup-config only before birdctl"
+    " serves, as they empty all of IPVS"
+)
 
 
 def services(settings: Settings) -> Iterator[Check]:

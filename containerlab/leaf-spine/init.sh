@@ -5,7 +5,13 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t tmpfs tmpfs /run
 if grep -q "User Mode Linux" /proc/cpuinfo; then
-    mount -t tmpfs tmpfs /lib/modules && mount --bind /usr/lib/uml/modules /lib/modules && modprobe -a veth bridge
+    mount -t tmpfs tmpfs /lib/modules && mount --bind /usr/lib/uml/modules /lib/modules
+    modprobe -a veth bridge br_netfilter dummy ip_vs
+    cp -a /etc/alternatives /run/alternatives
+    for family in iptables ip6tables; do
+        ln -sf "/usr/sbin/$family-legacy" "/run/alternatives/$family"  # its nf_tables has no IP
+    done
+    mount --bind /run/alternatives /etc/alternatives
 fi
 ip link set lo up
 cd "$WORK/../.."

@@ -18,6 +18,14 @@ spine() { show birdctl lab exec "$LAB" spine -- "$@"; }
 settle() { birdctl wait --for "$1" --lab demo $nodes; }
 apply() { show cp "$folder/$1/bgp.yaml" "$folder/manifests/bgp.yaml"; }
 
+# Whether this kernel takes all that a flag switches on, by these checks of the doctor: then the agents run with it. Else
+# says what is missing.
+can() {
+    missing=$(birdctl doctor --no-headers --run-router=false "$1" | grep -E "^($2)  " | grep -v "  ok  " | head -n 1)
+    if [ -n "$missing" ]; then echo "$missing" | awk -F '   +' '{ print $3 }' && return 1; fi
+    sed -i "s#start.sh __clabNodeName__.*#& $1#" "$LAB"
+}
+
 # A client outside asks the pod on node1 until $1 answers in a row are right; says how long that took.
 ask() {
     birdctl lab exec "$LAB" client -- sh -c "
@@ -31,6 +39,8 @@ ask() {
 step "1. A rack of three nodes, two ToR switches, a spine and a client, each a network namespace"
 sed -n 's/^# \{0,1\}//; 3,4p' "$LAB"
 note "LAB=$LAB"
+firewall=$(can --run-firewall "policy rules") && firewall=yes
+proxy=$(can --run-service-proxy "IPVS|VIP device|service rules") && proxy=yes
 show birdctl lab up "$LAB"
 settle converged
 settle established
@@ -83,6 +93,31 @@ ask 5
 step "9. Every configuration that was good is kept"
 node1 birdctl history
 
+step "10. A NetworkPolicy: only pods may ask pods"
+if [ "$firewall" = yes ]; then
+    show cp "$folder/changes/only-pods/policy.yaml" "$folder/manifests/policy.yaml"
+    settle converged
+    if show birdctl lab exec "$LAB" client -- curl -sS http://10.244.1.2/; then exit 1; fi
+    show birdctl lab exec "$LAB" node2 -- nsenter --net=/run/netns/pod curl -s http://10.244.1.2/
+    show birdctl show policies --lab demo --node node1
+    show birdctl explain policy 198.51.100.10 default/web-1 80 --lab demo --manifests "$folder/manifests"
+    show rm "$folder/manifests/policy.yaml"
+else
+    note "not in this kernel: $firewall"
+fi
+
+step "11. A Service: every node announces its address, and spreads connections over the pods"
+if [ "$proxy" = yes ]; then
+    show cp "$folder/changes/service/service.yaml" "$folder/manifests/service.yaml"
+    settle converged
+    birdctl lab exec "$LAB" client -- curl -s -o /dev/null --retry 10 --retry-delay 1 --retry-all-errors http://203.0.113.10/
+    for _ in 1 2 3; do show birdctl lab exec "$LAB" client -- curl -s http://203.0.113.10/; done
+    show birdctl show services --lab demo --node node1
+    spine ip route show 203.0.113.10
+else
+    note "not in this kernel: $proxy"
+fi
+
 step "The lab is up. Try, from the folder of the project:"
 cat <<END
   LAB=${LAB#"$PWD"/}
@@ -91,5 +126,6 @@ cat <<END
   ${1}birdctl lab exec \$LAB tor2 -- ip link set rack down
   ${1}birdctl show peers --lab demo --failed
   ${1}birdctl lab exec \$LAB node1 -- birdctl rollback --to 1
+  ${1}birdctl lab exec \$LAB node1 -- iptables -vnL FORWARD
 and \`make demo-down\`, which removes all of it.
 END

@@ -108,6 +108,18 @@ def test_a_change_that_costs_a_session_once_it_runs_is_undone(lab: Lab) -> None:
     eventually(lambda: lab.kernel("node1").get(CLIENTS) == before, timeout=20)
 
 
+def test_a_policy_closes_a_pod_to_the_client_and_to_no_other_pod(lab: Lab) -> None:
+    found = lab.manifests / "policy.yaml"
+    found.write_text((lab.folder / "changes/only-pods/policy.yaml").read_text())
+    apply = ("birdctl", "apply", "--run-router=false", "--run-firewall", "--manifests", "/manifests")
+    lab.run("node1", *apply)
+    assert not lab.succeeds("client", "curl", "-s", "--max-time", "2", f"http://{pod('node1')}/")
+    assert lab.fetch("node2", pod("node1")) == "node1"
+    found.unlink()
+    lab.run("node1", *apply)
+    assert lab.fetch("client", pod("node1"), pod=False) == "node1"
+
+
 def change(lab: Lab, name: str) -> None:
     content = (lab.folder / "changes" / name / "bgp.yaml").read_text()
     lab.rewrite("bgp.yaml", lambda _: content)

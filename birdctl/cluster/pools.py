@@ -6,10 +6,18 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from birdctl.addresses import Prefix, family, parse_span, sort_key
+from birdctl.addresses import Prefix, family, parse_prefix, parse_span, sort_key
 from birdctl.cluster.bgp import AddressPool
 from birdctl.cluster.faults import Faults
 from birdctl.errors import InputError
+
+_NO_HOSTS = tuple(
+    map(
+        parse_prefix,
+        ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "::/127", "fe80::/10", "ff00::/8"),
+    )
+)
+"""This network, loopback, link-local and multicast (IANA's special-purpose registries)."""
 
 
 class PoolRanges(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +42,8 @@ def read(pool: AddressPool, cluster_ranges: Sequence[Prefix]) -> PoolRanges:
         for prefix in prefixes:
             if inside := _overlapped(prefix, cluster_ranges):
                 faults.add("spec.ranges", f"{prefix} overlaps {inside} of --service-cluster-ip-range")
+            if inside := _overlapped(prefix, _NO_HOSTS):
+                faults.add("spec.ranges", f"{prefix} overlaps {inside}: nobody reaches a host there")
     if faults:
         return PoolRanges(ranges=(), excluded=(), problems=tuple(faults))
     return PoolRanges(ranges=ranges, excluded=tuple(each for _, found in excluded for each in found), problems=())

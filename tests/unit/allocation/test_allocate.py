@@ -362,6 +362,21 @@ def test_a_pool_inside_the_range_of_cluster_ips_gives_nothing() -> None:
     assert "overlaps 10.96.0.0/12 of --service-cluster-ip-range" in problems(found)[0]
 
 
+@pytest.mark.parametrize(
+    ("range_", "inside"),
+    [
+        ("224.0.0.0/24", "224.0.0.0/4"),
+        ("127.0.0.1-127.0.0.9", "127.0.0.0/8"),
+        ("fe80::/64", "fe80::/10"),
+        ("::/96", "::/127"),
+    ],
+)
+def test_a_pool_of_addresses_that_no_host_has_gives_nothing(range_: str, inside: str) -> None:
+    found = allocated(pool("p", range_), service("a", ip_families=BOTH))
+    assert addresses(found) == {"a": ""}
+    assert f"overlaps {inside}: nobody reaches a host there" in problems(found)[0]
+
+
 POOLS = (pool("p", "192.0.2.0/29"), pool("q", "2001:db8::/125", "192.0.2.4-192.0.2.9", auto_assign=False))
 SERVICES = st.lists(
     st.builds(

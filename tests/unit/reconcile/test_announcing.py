@@ -61,6 +61,15 @@ def test_an_address_comes_back_when_its_hold_down_is_over_and_not_before() -> No
     assert announcing.recheck_at == math.inf
 
 
+def test_it_tells_for_how_long_a_service_is_held_down() -> None:
+    announcing = Announcing(5.0)
+    announcing.announce(WEB, SERVES, 0.0)
+    announcing.announce(WEB, IDLE, 10.0)
+    assert announcing.held_down(10.0) == {}
+    announcing.announce(WEB, SERVES, 11.0)
+    assert (announcing.held_down(11.0), announcing.held_down(20.0)) == ({WEB: 4.0}, {WEB: 0.0})
+
+
 def test_an_idle_address_is_answered_all_the_while() -> None:
     announcing = Announcing(5.0)
     announcing.announce(WEB, SERVES, 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ class Leases:
     def __init__(self) -> None:
         self.lease: Lease | None = None
         self.away = False
+        self.forbidden = False
+        self.meanwhile: Callable[[], object] | None = None
 
     def read(self) -> Lease | None:
         if self.away:
@@ -28,6 +31,11 @@ class Leases:
     def write(self, before: Lease | None, holder: str, duration: float, intents: Any) -> Lease:  # noqa: ARG002
         if self.away:
             raise Unavailable("away")
+        if self.forbidden:
+            raise ApiRefused(403, "leases are forbidden")
+        if meanwhile := self.meanwhile:
+            self.meanwhile = None
+            meanwhile()
         if before is not self.lease:
             raise ApiRefused(409, "the object has been modified")
         version = str(int(self.lease.metadata.resource_version) + 1) if self.lease else "1"
@@ -93,11 +101,23 @@ def test_a_leader_that_was_away_finds_its_successor(scene: Scene) -> None:
 
 def test_the_version_of_the_lease_decides_between_two_that_take_it_at_once(scene: Scene) -> None:
     scene.now += DURATION_SECONDS + 1
-    seen = scene.leases.lease
+    scene.leases.meanwhile = lambda: scene.leases.write(scene.leases.lease, "third", DURATION_SECONDS, None)
     scene.other.step()
-    with pytest.raises(ApiRefused):
-        scene.leases.write(seen, "late", DURATION_SECONDS, None)
-    assert scene.leaders() == ["other"]
+    assert scene.leaders() == []
+    scene.other.step()
+    assert scene.other.holder == "third"
+
+
+def test_a_lease_that_may_not_be_written_is_an_error(scene: Scene) -> None:
+    scene.leases.forbidden = True
+    scene.now += DURATION_SECONDS + 1
+    with pytest.raises(ApiRefused, match="forbidden"):
+        scene.other.step()
+    assert scene.leaders() == []
+
+
+def test_the_next_step_is_due_in_time_to_renew(scene: Scene) -> None:
+    assert scene.one.next_step == scene.now + RENEW_SECONDS
 
 
 def test_a_successor_has_what_was_recorded_last(scene: Scene) -> None:

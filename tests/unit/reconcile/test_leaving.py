@@ -6,6 +6,7 @@ import math
 from ipaddress import ip_address
 
 import pytest
+from msgspec.structs import replace
 
 from birdctl.addresses import Address
 from birdctl.reconcile.leaving import PATIENCE, Leaving
@@ -57,6 +58,14 @@ def test_what_is_announced_stays_with_its_address_and_port() -> None:
     assert held == state(WEB, API)
     assert (len(leaving), leaving.is_over, leaving.recheck_at) == (1, False, 10.0 + PATIENCE)
     assert touched == EVERYTHING
+
+
+def test_nothing_waits_for_what_others_made_or_what_has_gone() -> None:
+    foreign, gone = replace(server(WEB), owner=None), port("192.0.2.1", 81)
+    leaving = Leaving(Routing("192.0.2.1"))
+    held, _ = leaving.hold(state(API), {WEB: foreign, API: server(API)}, frozenset({WEB, gone}), 10.0)
+    assert held == state(API)
+    assert len(leaving) == 0
 
 
 def test_it_falls_when_it_is_withdrawn() -> None:

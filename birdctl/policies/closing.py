@@ -2,7 +2,7 @@
 
 A rule that allows is left out. One that denies or passes on becomes a denial of everything for its pods, as nothing
 after it may then decide; a REJECT becomes a DROP. A pod whose own rules cannot be reached falls to the denial at the
-end of REST.
+end of REST. A set without which there are no policies gets another name, which is all that can be wrong with it alone.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from birdctl.netfilter.model import Chain, Effect, Rule, Table
 from birdctl.policies.compile.matches import POD_SIDE
 from birdctl.policies.compile.names import direction_of, refusing_chain, rest_chain
 from birdctl.policies.model import Direction, PolicyState
+from birdctl.policies.transition import renamed
+
+_ELSEWHERE = "+"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +54,30 @@ def close(desired: PolicyState, refused: Refused) -> Closed:
     if not refused:
         return Closed(state=desired, reasons={})
     reasons: dict[str, str] = {}
+    desired = _elsewhere(desired, refused)
     tables = {family: _table(table, refused, reasons) for family, table in desired.tables.items()}
     sets = {name: each for name, each in desired.sets.items() if name not in refused.sets}
     return Closed(state=PolicyState(tables=tables, sets=sets), reasons=reasons)
+
+
+def _elsewhere(desired: PolicyState, refused: Refused) -> PolicyState:
+    """With other names for refused sets that all policies need: somebody else may have theirs."""
+    vital = {
+        match.name
+        for table in desired.tables.values()
+        for chain in table.chains.values()
+        for rule in chain.rules
+        if _is_of_strangers(rule, chain.name)
+        for match in rule.sets
+    }
+    names = {name: f"{name[:30]}{_ELSEWHERE}" for name in vital & refused.sets.keys()}
+    return PolicyState(
+        tables={family: renamed(table, names) for family, table in desired.tables.items()},
+        sets={
+            names.get(name, name): replace(each, name=names[name]) if name in names else each
+            for name, each in desired.sets.items()
+        },
+    )
 
 
 def _table(table: Table, refused: Refused, reasons: dict[str, str]) -> Table:

@@ -33,13 +33,14 @@ def _by_copies(known: PolicyState, desired: PolicyState, torn: Collection[IpSet]
     """The desired state with rules that use copies of the sets: first with the sets as they were, then as desired."""
     names = {each.name: each.name[:30] + _COPY for each in torn}
     copies = {names[each.name]: replace(each, name=names[each.name]) for each in torn}
-    tables = {family: _renamed(table, names) for family, table in desired.tables.items()}
+    tables = {family: renamed(table, names) for family, table in desired.tables.items()}
     before = {each.name: known.sets[each.name] for each in torn}
     yield PolicyState(tables=tables, sets={**desired.sets, **before, **copies})
     yield PolicyState(tables=tables, sets={**desired.sets, **copies})
 
 
-def _renamed(table: Table, names: Mapping[str, str]) -> Table:
+def renamed(table: Table, names: Mapping[str, str]) -> Table:
+    """With other names for the sets that its rules use."""
     return replace(table, chains={name: _renamed_in(chain, names) for name, chain in table.chains.items()})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from unittest.mock import patch
 
 import pytest
@@ -92,6 +93,22 @@ def test_without_what_tells_strangers_open_or_closed_nothing_is_programmed(targe
     assert refused
     with pytest.raises(Unavailable, match="what every policy needs"):
         close(state, refused)
+
+
+@pytest.mark.parametrize("kind", ["iso", "open"])
+def test_a_set_that_all_need_and_somebody_else_has_gets_another_name(kind):
+    away = pod("red/away", "192.0.2.7", labels={"app": "db"})
+    state = compiled(node("n1", pods=["10.1.1.0/24"]), *PODS, away, DB_POLICY, default_deny=True)
+    taken = sets(state, lambda each: each.name.startswith(f"birdctl-{kind}4-"))
+    closed = close(state, taken)
+    assert not closed.reasons
+    assert not closed.state.sets.keys() & taken.sets.keys()
+    assert dangling(closed.state) == set()
+    for source, target in product([PEER, OUTSIDE], [WEB, DB, PEER, "192.0.2.7", "10.1.1.99"]):
+        assert allows(closed.state, source, target, 81) is allows(state, source, target, 81)
+    also = Refused(sets=dict.fromkeys(closed.state.sets, "no"))
+    with pytest.raises(Unavailable, match="what every policy needs"):
+        close(state, taken | also)
 
 
 def test_a_rule_of_several_policies_concerns_all_of_them():

@@ -54,6 +54,11 @@ _OF_TEXTS = {"labels", "annotations", "matchLabels"}
 """Fields that are a mapping of the author's own words to texts."""
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
+_FORMER_GROUP = "extensions"
+"""Of NetworkPolicy."""
+_FORMER_POLICIES = {"AdminNetworkPolicy": "Admin", "BaselineAdminNetworkPolicy": "Baseline"}
+"""What sigs.k8s.io/network-policy-api had before ClusterNetworkPolicy; nobody else has kinds of these names."""
+
 
 def decode(document: Mapping[str, Any], origin: str = "") -> Object | None:
     """The typed object in `document`; None for a kind birdctl does not read.
@@ -156,9 +161,11 @@ def _recognise(document: Mapping[str, Any], origin: str) -> type[Object] | None:
         if not isinstance(value, str) or not value:
             raise InputError(name, field, "is required")
     type_, group = KINDS.get(str(kind)), _group(str(api_version))
-    if type_ is None or _group(type_.api_version) != group:
+    if type_ is None or group not in (_group(type_.api_version), _FORMER_GROUP):
         if group == bgp.GROUP and kind != bgp.BGPNodeState.__name__:
             raise InputError(name, "kind", f"{bgp.GROUP} has no such kind")
+        if tier := _FORMER_POLICIES.get(str(kind)):
+            raise InputError(name, "kind", f"is not read any more: write a ClusterNetworkPolicy of tier {tier}")
         return None
     if type_.api_version != api_version:
         raise InputError(name, "apiVersion", f"expected {type_.api_version}, got {api_version}")

@@ -84,6 +84,21 @@ def test_an_error_is_one_line_whatever_an_object_is_called():
     assert error_of(document) == "Node n1?n2: fine?[2J: spec: expected object, got array"
 
 
+@pytest.mark.parametrize(
+    ("api_version", "kind", "error"),
+    [
+        ("extensions/v1beta1", "NetworkPolicy", "apiVersion: expected networking.k8s.io/v1, got extensions/v1beta1"),
+        (
+            "policy.networking.k8s.io/v1alpha1",
+            "AdminNetworkPolicy",
+            "kind: is not read any more: write a ClusterNetworkPolicy of tier Admin",
+        ),
+    ],
+)
+def test_a_policy_of_a_former_api_is_not_passed_over(api_version: str, kind: str, error: str):
+    assert error_of({"apiVersion": api_version, "kind": kind, "metadata": {"name": "p"}}).endswith(f"p: {error}")
+
+
 def test_an_error_of_a_secret_never_shows_its_content():
     document = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bgp"}, "data": {"tor1": ["hunter2"]}}
     assert "hunter2" not in error_of(document)

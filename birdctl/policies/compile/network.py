@@ -114,7 +114,9 @@ def _port_problems(port: NetworkPolicyPort) -> Iterator[tuple[str, str]]:
     if port.protocol not in PROTOCOLS:
         yield "protocol", f"expected TCP, UDP or SCTP, got {port.protocol!r}"
     if isinstance(port.port, str) and not _PORT_NAME.fullmatch(port.port):
-        yield "port", f"{port.port!r} is neither a number nor a port name"
+        number = port.port.isdecimal()
+        remedy = "write the number without quotes" if number else "expected up to 15 of a-z, 0-9 and -, with a letter"
+        yield "port", f"{port.port!r} is not a port name: {remedy}"
     if isinstance(port.port, int) and not 1 <= port.port <= HIGHEST_PORT:
         yield "port", f"expected 1 to {HIGHEST_PORT}, got {port.port}"
     if port.end_port is not None:

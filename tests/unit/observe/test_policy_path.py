@@ -119,7 +119,9 @@ def test_what_is_wrong_with_the_policies_that_refuse_it_is_told():
     wrong, right, elsewhere = policy("x/wrong", **port), policy("x/right"), policy("y/wrong", **port)
     found = asked(with_(wrong, right), "x/b", "x/a", {})
     assert found.policies == ("NetworkPolicy x/right", "NetworkPolicy x/wrong")
-    told = ["NetworkPolicy x/wrong: spec.ingress[0].ports[0].port: '80' is neither a number nor a port name"]
+    told = [
+        "NetworkPolicy x/wrong: spec.ingress[0].ports[0].port: '80' is not a port name: write the number without quotes"
+    ]
     assert errors(with_(wrong, right, elsewhere)) == told
     peer = {"action": "Deny", "from": [{}]}
     (said,) = errors(with_(cluster_policy("guard", ingress=[peer])))

@@ -36,8 +36,11 @@ def ports(**port):
         (ports(port="web", endPort=79), "spec.ingress[0].ports[0].endPort: needs a port, and that as a number"),
         (ports(port=80, endPort=65536), "spec.ingress[0].ports[0].endPort: expected 80 to 65535, got 65536"),
         (ports(port=0), "spec.ingress[0].ports[0].port: expected 1 to 65535, got 0"),
-        (ports(port="80"), "spec.ingress[0].ports[0].port: '80' is neither a number nor a port name"),
-        (ports(port="a-name-much-too-long"), "spec.ingress[0].ports[0].port: 'a-name-much-too-long' is neither"),
+        (ports(port="80"), "spec.ingress[0].ports[0].port: '80' is not a port name: write the number without quotes"),
+        (
+            ports(port="a-name-much-too-long"),
+            "port: 'a-name-much-too-long' is not a port name: expected up to 15",
+        ),
         (ports(protocol="ICMP"), "spec.ingress[0].ports[0].protocol: expected TCP, UDP or SCTP, got 'ICMP'"),
         (from_({}), "spec.ingress[0].from[0]: one of podSelector, namespaceSelector and ipBlock is required"),
         (from_({"podSelector": {}, **block("10.0.0.0/8")}), "spec.ingress[0].from[0]: ipBlock cannot stand beside"),

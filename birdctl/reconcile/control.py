@@ -14,13 +14,15 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from birdctl.errors import BackendError, BirdctlError, Unavailable
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _PIECE = 64 * 1024
 _GRACE = 2.0  # seconds for the agent to say that `timeout` is over
@@ -61,6 +63,15 @@ def ask(runtime_dir: Path, request: str, *, timeout: float = 5.0, name: str = ""
     if "error" in reply:
         raise BackendError(str(reply["error"]))
     return reply
+
+
+def ask_for(type_: type[T], runtime_dir: Path, request: str, *, name: str = "") -> T:
+    """The reply as a value. Raises as `ask`, and BackendError for the reply of an agent of another version."""
+    reply = ask(runtime_dir, request, name=name)
+    try:
+        return msgspec.convert(reply, type_)
+    except msgspec.ValidationError as error:
+        raise BackendError(f"the agent's answer cannot be understood: {error}") from None
 
 
 class ControlServer:

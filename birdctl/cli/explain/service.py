@@ -13,8 +13,6 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from birdctl.addresses import parse_address, parse_prefix
 from birdctl.cli import parser as parsers
 from birdctl.cli import places, show
@@ -22,7 +20,7 @@ from birdctl.cli.explain import route
 from birdctl.cli.explain.view import ExplanationView, answer, synced
 from birdctl.cli.output import add_form
 from birdctl.cli.places import Place
-from birdctl.errors import BackendError, BirdctlError, InputError, Unavailable
+from birdctl.errors import BirdctlError, InputError, Unavailable
 from birdctl.observe import service_objects
 from birdctl.observe.route_path import Evidence
 from birdctl.observe.service_objects import ServiceObjects
@@ -93,9 +91,7 @@ def _objects(args: argparse.Namespace, settings: Settings, place: Place | None) 
     """As the agent knows them, by its own settings; from the source, when a flag names one or no agent answers."""
     if place and not {"manifests", "kubeconfig"} & vars(args).keys():
         try:
-            return msgspec.convert(control.ask(place.runtime_dir, "service", name=args.service), ServiceObjects)
-        except msgspec.ValidationError as error:
-            raise BackendError(f"the agent's answer cannot be understood: {error}") from None
+            return control.ask_for(ServiceObjects, place.runtime_dir, "service", name=args.service)
         except Unavailable:
             if not sources.is_known(settings):
                 raise

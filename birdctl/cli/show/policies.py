@@ -11,18 +11,16 @@ import argparse
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import msgspec
-
 from birdctl.addresses import Family
 from birdctl.cli import show
 from birdctl.cli.output import View
 from birdctl.cli.places import Place
 from birdctl.cli.tables import Column
-from birdctl.errors import BackendError, Unavailable
+from birdctl.errors import Unavailable
 from birdctl.netfilter.iptables import IptablesBackend
 from birdctl.netfilter.iptables_mode import detect
 from birdctl.netfilter.model import Owner
-from birdctl.observe.policies import Programmed, ProgrammedList, RuleCount, counted, from_kernel, policies
+from birdctl.observe.policies import ProgrammedList, RuleCount, counted, from_kernel, policies
 from birdctl.observe.views import Policy, RuleCounts
 from birdctl.reconcile import control
 
@@ -86,19 +84,10 @@ def read(place: Place) -> tuple[Policy, ...]:
     """The policies of one node. Raises Unavailable, BackendError."""
     counts = tuple(_counts(place))
     try:
-        node, known = _of_agent(place)
+        known = control.ask_for(ProgrammedList, place.runtime_dir, "policies")
     except Unavailable:
-        node, known = place.node, from_kernel(counts)
-    return policies(node, known, counts)
-
-
-def _of_agent(place: Place) -> tuple[str, tuple[Programmed, ...]]:
-    reply = control.ask(place.runtime_dir, "policies")
-    try:
-        found = msgspec.convert(reply, ProgrammedList)
-    except msgspec.ValidationError as error:
-        raise BackendError(f"the agent's answer cannot be understood: {error}") from None
-    return found.node, found.items
+        known = ProgrammedList(node=place.node, items=from_kernel(counts))
+    return policies(known.node, known.items, counts)
 
 
 def _counts(place: Place) -> Iterable[RuleCount]:

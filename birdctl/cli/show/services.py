@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Sequence
 
-import msgspec
 from msgspec.structs import replace
 
 from birdctl.cli import show
@@ -18,7 +17,7 @@ from birdctl.cli.output import View
 from birdctl.cli.places import Place
 from birdctl.cli.show import advertisements
 from birdctl.cli.tables import Column, few
-from birdctl.errors import BackendError, Unavailable
+from birdctl.errors import Unavailable
 from birdctl.observe.services import ServiceList, advertised, services
 from birdctl.observe.views import RealServer, Service
 from birdctl.reconcile import control
@@ -111,21 +110,13 @@ def _shortfall(each: Service) -> str:
 def read(place: Place) -> tuple[Service, ...]:
     """The services of one node, without the peers they are advertised to. Raises Unavailable, BackendError."""
     try:
-        known = _of_agent(place)
+        known = control.ask_for(ServiceList, place.runtime_dir, "services")
     except Unavailable as agent:
         try:
             return _of_kernel(place, None)
         except Unavailable as kernel:
             raise Unavailable(f"{agent}; {kernel}") from None
     return _of_kernel(place, known)
-
-
-def _of_agent(place: Place) -> ServiceList:
-    reply = control.ask(place.runtime_dir, "services")
-    try:
-        return msgspec.convert(reply, ServiceList)
-    except msgspec.ValidationError as error:
-        raise BackendError(f"the agent's answer cannot be understood: {error}") from None
 
 
 def _of_kernel(place: Place, known: ServiceList | None) -> tuple[Service, ...]:

@@ -12,8 +12,12 @@ import msgspec
 import pytest
 
 from birdctl.errors import BackendError, InputError, Unavailable
-from birdctl.reconcile.control import ControlServer, Query, ask, socket_path
+from birdctl.reconcile.control import ControlServer, Query, ask, ask_for, socket_path
 from tests.polling import eventually
+
+
+class Numbered(msgspec.Struct):
+    request: int
 
 
 def echo(query: Query) -> Mapping[str, Any]:
@@ -50,6 +54,12 @@ def runtime_dir(tmp_path: Path, release: threading.Event) -> Iterator[Path]:
 
 def test_a_request_gets_its_handlers_reply(runtime_dir: Path) -> None:
     assert ask(runtime_dir, "echo", timeout=3.0, name="a/b") == {"request": "echo", "timeout": 3.0, "name": "a/b"}
+
+
+def test_a_reply_is_a_value_or_not_understood(runtime_dir: Path) -> None:
+    assert ask_for(Query, runtime_dir, "echo", name="a/b") == Query(request="echo", name="a/b")
+    with pytest.raises(BackendError, match=r"the agent's answer cannot be understood: .*\$\.request"):
+        ask_for(Numbered, runtime_dir, "echo")
 
 
 def test_an_expected_error_comes_back_in_its_own_words(runtime_dir: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 import subprocess
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -31,7 +32,7 @@ class Namespace:
         self._path = Path(f"/proc/{self._holder.pid}/ns/net")
         ours = Path("/proc/self/ns/net").stat().st_ino
         eventually(lambda: self._path.stat().st_ino != ours)
-        with syscalls.inside_network(self._path), socket.socket() as any_socket:
+        with self.inside(), socket.socket() as any_socket:
             fcntl.ioctl(any_socket, _SET_FLAGS, struct.pack("16sH14x", b"lo", _UP))
 
     @property
@@ -43,9 +44,13 @@ class Namespace:
         """The command line that runs inside."""
         return ["nsenter", f"--net={self._path}", "--", *words]
 
+    def inside(self) -> AbstractContextManager[None]:
+        """Within, this thread and what it starts are in the namespace."""
+        return syscalls.inside_network(self._path)
+
     def run(self, command: str) -> str:
         """Output of one command inside."""
-        with syscalls.inside_network(self._path):
+        with self.inside():
             done = subprocess.run(command.split(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout

@@ -18,7 +18,6 @@ from birdctl.policies.simulate import verdict
 from tests.agents import AgentNode, converged, node
 from tests.bird.daemon import Namespace
 from tests.kube import KubeApiServer
-from tests.netns.policies.kernel import inside
 from tests.pods import Relay
 from tests.polling import eventually
 from tests.unit.policies.build import packet
@@ -65,7 +64,7 @@ class Policed:
 
     def arrives(self, target: str, port: int) -> bool:
         """What the rules in the kernel make of a connection of the pod client."""
-        with inside(self.space):
+        with self.space.inside():
             backend = PolicyBackend(Mode.NFT)
             try:
                 question = packet(ADDRESSES["client"], ADDRESSES[target], port)

@@ -12,10 +12,8 @@ import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Self
 
-from birdctl import syscalls
 from birdctl.addresses import Address, Family, family
 from birdctl.services.apply import ServiceBackend
 from birdctl.services.direct import DirectReturns
@@ -40,12 +38,6 @@ MARKS = {Family.IPV4: DIRECT_MARK | 4, Family.IPV6: DIRECT_MARK | 6}
 IPTABLES = {Family.IPV4: "iptables-legacy", Family.IPV6: "ip6tables-legacy"}
 _FORWARDING = "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1"
 _PATIENCE = 5.0
-
-
-@contextmanager
-def inside(namespace: Namespace) -> Iterator[None]:
-    with syscalls.inside_network(Path(f"/proc/{namespace.pid}/ns/net")):
-        yield
 
 
 class Cable:
@@ -74,7 +66,7 @@ class Node:
         for of in Family:
             router.run(f"ip route add {self.pod_address[of]} via {self.address[of]}")
         self.namespace.run(_FORWARDING)
-        with inside(self.namespace):
+        with self.namespace.inside():
             self.direct, self.backend = DirectReturns(), ServiceBackend(ServiceOptions())
         stack.callback(self.direct.close)
         stack.callback(self.backend.close)
@@ -94,12 +86,12 @@ class Node:
         state = ServiceState(
             virtual_servers={key: server}, direct_returns=_returns({VIPS[of]: local}), sources=self.address
         )
-        with inside(self.namespace):
+        with self.namespace.inside():
             result = self.backend.apply(state, grace={})
         assert result.refusals == result.deviations == ()
 
     def stop_serving(self) -> None:
-        with inside(self.namespace):
+        with self.namespace.inside():
             self.backend.apply(ServiceState(virtual_servers={}, sources=self.address), grace={})
 
     def apply(self, *families: Family, verify: bool = False) -> dict[Address, str]:
@@ -107,7 +99,7 @@ class Node:
         return self.returning({VIPS[each]: {self.pod_address[each]} for each in families}, verify=verify)
 
     def returning(self, pods: Mapping[Address, Collection[Address]], *, verify: bool = False) -> dict[Address, str]:
-        with inside(self.namespace):
+        with self.namespace.inside():
             return self.direct.apply(_returns(pods), verify=verify)
 
 
@@ -152,7 +144,7 @@ class Network:
 
     def connect(self, of: Family) -> Talk:
         """From the client to the VIP."""
-        with inside(self.client):
+        with self.client.inside():
             return Talk(socket.create_connection((str(VIPS[of]), 80), _PATIENCE))
 
     def ask(self, of: Family, size: int = 1) -> str:
@@ -182,7 +174,7 @@ class Talk:
 
 @contextmanager
 def _answering(namespace: Namespace, name: str) -> Iterator[None]:
-    with inside(namespace):
+    with namespace.inside():
         listening = socket.create_server(("::", 80), family=socket.AF_INET6, dualstack_ipv6=True)
     thread = threading.Thread(target=_answer_all, args=(listening, name), daemon=True)
     thread.start()

@@ -12,11 +12,9 @@ from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from birdctl import syscalls
 from birdctl.addresses import Address
 from birdctl.services.model import Protocol
 from tests.bird.daemon import Namespace
@@ -39,7 +37,7 @@ class Answer:
 
 
 def _socket(namespace: Namespace, protocol: Protocol, family: socket.AddressFamily) -> socket.socket:
-    with syscalls.inside_network(Path(f"/proc/{namespace.pid}/ns/net")):
+    with namespace.inside():
         made = socket.socket(family, *_KINDS[protocol])
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     return made

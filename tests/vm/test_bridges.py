@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from ipaddress import ip_address
-from pathlib import Path
 
 import pytest
 
-from birdctl import syscalls
 from birdctl.addresses import Family
 from birdctl.services.apply import ServiceBackend
 from birdctl.services.model import Port, Protocol, RealServer, Scheduler, ServiceState, VirtualServer
@@ -51,10 +49,7 @@ def serve(world: World, of: Family, endpoint: Pod) -> None:
 
 def refusals(node: Node, state: ServiceState) -> tuple[object, ...]:
     """What is not as `state` says. A bridge has no link-local address, and finds no pod, in its first two seconds."""
-    with (
-        syscalls.inside_network(Path(f"/proc/{node.namespace.pid}/ns/net")),
-        closing(ServiceBackend(OPTIONS)) as backend,
-    ):
+    with node.namespace.inside(), closing(ServiceBackend(OPTIONS)) as backend:
         result = backend.apply(state, grace={})
     return (*result.refusals, *result.deviations)
 

@@ -15,7 +15,7 @@ from birdctl.services.direct import PRIORITY, TABLE, DirectReturns
 from birdctl.services.model import Scheduler
 from birdctl.services.tunnel_ends import DEVICES
 from tests.bird.daemon import Namespace
-from tests.vm.direct_network import IPTABLES, VIPS, Network, inside
+from tests.vm.direct_network import IPTABLES, VIPS, Network
 
 BULK = 300_000
 """Bytes: many full packets."""
@@ -67,9 +67,9 @@ def test_what_the_vip_does_not_serve_is_refused_at_once_and_not_sent_around(netw
     other.serve(of, other)
     before = forwarded(network.router, of)
     for place in (network.client, gateway.namespace, gateway.pod):
-        with inside(place), pytest.raises(ConnectionRefusedError):
+        with place.inside(), pytest.raises(ConnectionRefusedError):
             socket.create_connection((str(VIPS[of]), 81), 5)
-        with inside(place):
+        with place.inside():
             subprocess.run(["ping", "-c", "2", "-W", "1", str(VIPS[of])], capture_output=True, check=False)
     assert forwarded(network.router, of) - before < 20
     assert network.ask(of, BULK) == other.name
@@ -121,7 +121,7 @@ def test_applying_again_changes_nothing_and_a_second_agent_finds_the_same(networ
     before = [shown(node.namespace), shown(node.pod)]
     assert all(before)
     node.apply(*Family, verify=True)
-    with inside(node.namespace):
+    with node.namespace.inside():
         fresh = DirectReturns()
         node.direct, old = fresh, node.direct
     assert node.apply(*Family) == {}
@@ -143,7 +143,7 @@ def test_a_service_that_ends_direct_return_leaves_node_and_pod_as_they_were(netw
 def test_what_an_agent_left_behind_goes_with_the_next_one(network: Network) -> None:
     node = network.nodes[0]
     node.apply(*Family)
-    with inside(node.namespace):
+    with node.namespace.inside():
         fresh = DirectReturns()
         assert fresh.apply(()) == {}
         fresh.close()

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from birdctl import syscalls
 from birdctl.netfilter import sysctl
 from birdctl.services import sysctls
 from tests.bird.daemon import Namespace
@@ -38,7 +37,7 @@ def test_what_the_kernel_has_is_ok_and_settings_wait_for_the_agent(node: Namespa
 
 
 def test_settings_that_the_agent_made_are_ok(node: Namespace, tmp_path: Path) -> None:
-    with syscalls.inside_network(Path(f"/proc/{node.pid}/ns/net")):
+    with node.inside():
         wanted = sysctls.needed_here()
         assert sysctl.apply(wanted) == ()
     found = doctor(node, tmp_path)

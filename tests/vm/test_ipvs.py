@@ -7,12 +7,10 @@ import subprocess
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from ipaddress import ip_address, ip_network
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from birdctl import syscalls
 from birdctl.addresses import Prefix
 from birdctl.errors import BackendError
 from birdctl.services.ipvs import IpvsBackend
@@ -49,7 +47,7 @@ def backend(node: Namespace) -> Iterator[IpvsBackend]:
 
 
 def opened(node: Namespace, excluded: Collection[Prefix] = ()) -> IpvsBackend:
-    with syscalls.inside_network(Path(f"/proc/{node.pid}/ns/net")):
+    with node.inside():
         return IpvsBackend(excluded)
 
 
@@ -208,7 +206,7 @@ def test_traffic_and_connections_are_counted(node: Namespace, backend: IpvsBacke
         node.run(f"ip address add {address}/32 dev lo")
     bring_about(backend, server(vip, behind))
     with ExitStack() as sockets:
-        with syscalls.inside_network(Path(f"/proc/{node.pid}/ns/net")):
+        with node.inside():
             listener = sockets.enter_context(socket.create_server((str(behind.address), behind.port)))
             for _ in range(2):
                 client = sockets.enter_context(socket.create_connection((str(vip.address), vip.port), timeout=5))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from ipaddress import ip_address
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from birdctl import syscalls
 from birdctl.addresses import Family
 from birdctl.services.hairpin import HairpinPorts
 from birdctl.services.ipvs import IpvsBackend
@@ -27,10 +25,6 @@ ENDPOINTS = {80: "n1-a", 81: "n2-a"}
 OTHER = 82
 
 
-def inside(node):
-    return syscalls.inside_network(Path(f"/proc/{node.namespace.pid}/ns/net"))
-
-
 @pytest.fixture(scope="module")
 def world():
     """On its first node, IPVS serves both ports, as the cluster's pods and everybody outside may use it."""
@@ -41,7 +35,7 @@ def world():
             source = node.addresses[of]
             node.namespace.run(f"ip route add local {VIP[of]} dev lo src {source}")
         node.namespace.run("sysctl -qw net.ipv4.vs.conntrack=1")
-        with inside(node):
+        with node.namespace.inside():
             backend, ports = IpvsBackend(()), HairpinPorts()
             stack.callback(backend.close)
             stack.callback(ports.close)
@@ -63,7 +57,7 @@ def servers(world):
 
 @pytest.fixture(scope="module")
 def netfilter(world):
-    with inside(world.nodes["n1"]):
+    with world.nodes["n1"].namespace.inside():
         backend = ServiceNetfilter()
     yield backend
     backend.close()
@@ -91,13 +85,13 @@ def programmed(world, netfilter):
     )
 
     def program(state=state, **options):
-        with inside(node):
+        with node.namespace.inside():
             assert netfilter.apply(RuleCompiler(ServiceOptions(**options)).compile(state), verify=True) == {}
             netfilter.settle()
         return state
 
     yield program
-    with inside(node):
+    with node.namespace.inside():
         netfilter.remove()
 
 
@@ -175,7 +169,7 @@ def test_with_masquerade_all_every_pod_sees_the_node(world, programmed, of, prot
 @CASES
 def test_without_the_rules_only_pods_here_can_answer_from_outside(world, programmed, netfilter, of, protocol):
     programmed()
-    with inside(world.nodes["n1"]):
+    with world.nodes["n1"].namespace.inside():
         netfilter.remove()
     assert seen(world.client, of, protocol, 80)[0] == "n1-a"
     with pytest.raises(OSError, match=r"timed out|reset|refused"):

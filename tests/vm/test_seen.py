@@ -9,12 +9,10 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from birdctl import syscalls
 from birdctl.addresses import Family
 from tests.agents import AgentNode, Manifests, converged, node
 from tests.bird.daemon import Bird
@@ -79,7 +77,7 @@ class Scene:
         eventually(lambda: "was sent it" in self.explained(), 20)
 
     def metric(self, name: str, address: str) -> float:
-        with syscalls.inside_network(Path(f"/proc/{self.agent.namespace.pid}/ns/net")):
+        with self.agent.namespace.inside():
             text = urllib.request.urlopen("http://127.0.0.1:20241/metrics", timeout=10).read().decode()
         (line,) = (each for each in text.splitlines() if each.startswith(name) and f'address="{address}"' in each)
         return float(line.split()[-1])

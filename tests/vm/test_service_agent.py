@@ -14,7 +14,6 @@ from urllib.request import urlopen
 
 import pytest
 
-from birdctl import syscalls
 from birdctl.addresses import Family
 from tests.agents import AgentNode, Manifests, converged
 from tests.polling import eventually
@@ -204,7 +203,7 @@ def test_health_checks_follow_the_endpoints_of_this_node(scene: Scene) -> None:
     scene.start()
 
     def status() -> int:
-        with syscalls.inside_network(Path(f"/proc/{scene.node.namespace.pid}/ns/net")):
+        with scene.node.namespace.inside():
             try:
                 with urlopen(f"http://{scene.node.addresses[Family.IPV4]}:32500/healthz", timeout=5) as answer:
                     return int(answer.status)

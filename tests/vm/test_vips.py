@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import ip_address
-from pathlib import Path
 
 import pytest
 
-from birdctl import syscalls
 from birdctl.addresses import Address, Family
 from birdctl.services.links import DEVICE, VipDevice
 from tests.bird.daemon import Namespace
@@ -42,7 +40,7 @@ def device(node: Namespace) -> Iterator[VipDevice]:
 
 
 def opened(node: Namespace) -> VipDevice:
-    with syscalls.inside_network(Path(f"/proc/{node.pid}/ns/net")):
+    with node.inside():
         return VipDevice()
 
 

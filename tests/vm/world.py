@@ -21,7 +21,6 @@ from string import ascii_lowercase
 from types import TracebackType
 from typing import Any, Self
 
-from birdctl import syscalls
 from birdctl.addresses import Address, Family, Prefix
 from birdctl.services.model import Protocol
 from tests.agents import AgentNode, Manifests
@@ -171,7 +170,7 @@ class World:
 
 
 def _ip(namespace: Namespace, lines: Sequence[str]) -> None:
-    with syscalls.inside_network(Path(f"/proc/{namespace.pid}/ns/net")):
+    with namespace.inside():
         done = subprocess.run(
             ["ip", "-batch", "-"], input="\n".join(lines), capture_output=True, text=True, check=False
         )
@@ -179,7 +178,7 @@ def _ip(namespace: Namespace, lines: Sequence[str]) -> None:
 
 
 def _forward(namespace: Namespace) -> None:
-    with syscalls.inside_network(Path(f"/proc/{namespace.pid}/ns/net")):
+    with namespace.inside():
         for each in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
             Path("/proc/sys/net", each).write_text("1")
 

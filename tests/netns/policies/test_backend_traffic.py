@@ -12,7 +12,7 @@ import pytest
 from birdctl.addresses import Family
 from birdctl.netfilter.iptables import Mode
 from birdctl.policies.apply import PolicyBackend
-from tests.netns.policies.kernel import PLACES, Kernel, address, compiled, inside
+from tests.netns.policies.kernel import PLACES, Kernel, address, compiled
 from tests.netns.policies.network import UNLIMITED, sysctl
 from tests.polling import eventually
 from tests.unit.policies.build import labels, pod, policy
@@ -139,7 +139,7 @@ def kernel():
 
 @pytest.fixture(params=list(Mode))
 def backend(kernel, request):
-    with inside(kernel.node):
+    with kernel.node.inside():
         found = PolicyBackend(request.param)
         found.apply(compiled())
         found.cut((), gone={ip_address(address(name, family)) for name in PLACES for family in Family})
@@ -309,7 +309,7 @@ def test_who_is_rejected_knows_at_once(kernel, backend, direction, kind, family)
     """TCP tries again after a second."""
     sysctl(kernel.node, UNLIMITED)
     source, target = ("client", "web") if direction == "Ingress" else ("web", "client")
-    with inside(kernel.node):
+    with kernel.node.inside():
         backend.apply(compiled(policy("red/web", WEB, policyTypes=[direction])))
     said, seconds = kernel.run(source, ASK, kind, address(target, family)).communicate(timeout=20)[0].split()
     assert said == "ConnectionRefusedError"

@@ -17,7 +17,6 @@ from birdctl.netfilter import sysctl
 from birdctl.policies import bridges
 from birdctl.reconcile.control import ask
 from tests.bird.daemon import _ENDS_WITH_US, Namespace
-from tests.netns.policies.kernel import inside
 from tests.polling import eventually
 
 OFF = "sysctl -qw net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0"
@@ -37,7 +36,7 @@ def space() -> Iterator[Namespace]:
 
 
 def test_bridges_with_ports_count(space: Namespace) -> None:
-    with inside(space):
+    with space.inside():
         assert bridges.with_ports() == ("cni0",)
         space.run("ip link set pod nomaster")
         assert bridges.with_ports() == ()
@@ -46,7 +45,7 @@ def test_bridges_with_ports_count(space: Namespace) -> None:
 @pytest.mark.parametrize("family", list(Family))
 def test_it_is_switched_on_for_this_namespace_and_back(space: Namespace, tmp_path: Path, family: Family) -> None:
     record = tmp_path / "record"
-    with inside(space):
+    with space.inside():
         wanted = bridges.settings([family], ["cni0"])
         assert sysctl.deviations(wanted)
         assert sysctl.apply(wanted, record) == ()

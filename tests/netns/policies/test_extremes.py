@@ -16,7 +16,6 @@ from birdctl.policies.compile import PolicyCompiler
 from birdctl.policies.options import PolicyOptions
 from birdctl.policies.simulate import verdict
 from tests.bird.daemon import Namespace
-from tests.netns.policies.kernel import inside
 from tests.unit.policies.build import labels, namespace, node, packet, pod, policy
 
 LONG = "x" * 63
@@ -49,7 +48,7 @@ def friend(number, family):
 
 @pytest.fixture(params=list(Mode))
 def backend(request):
-    with Namespace() as space, inside(space), closing(PolicyBackend(request.param)) as found:
+    with Namespace() as space, space.inside(), closing(PolicyBackend(request.param)) as found:
         yield found
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import ip_address
-from pathlib import Path
 
 import pytest
 
-from birdctl import syscalls
 from birdctl.addresses import Family
 from birdctl.services.direct import DirectReturns
 from birdctl.services.model import DIRECT_MARK, DirectReturn, Port, Protocol
@@ -26,7 +24,7 @@ def node() -> Iterator[Namespace]:
 
 @pytest.fixture
 def direct(node: Namespace) -> Iterator[DirectReturns]:
-    with syscalls.inside_network(Path(f"/proc/{node.pid}/ns/net")):
+    with node.inside():
         direct = DirectReturns()
     yield direct
     direct.close()

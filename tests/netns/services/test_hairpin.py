@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from ipaddress import ip_address
-from pathlib import Path
 
 import pytest
 
-from birdctl import syscalls
 from birdctl.addresses import Address
 from birdctl.services.hairpin import HairpinPorts
 from tests.bird.daemon import Namespace
@@ -41,7 +39,7 @@ def node() -> Iterator[Namespace]:
 
 @pytest.fixture
 def ports(node: Namespace) -> Iterator[HairpinPorts]:
-    with syscalls.inside_network(Path(f"/proc/{node.pid}/ns/net")):
+    with node.inside():
         ports = HairpinPorts()
     yield ports
     ports.close()

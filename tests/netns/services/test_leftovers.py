@@ -14,7 +14,6 @@ from birdctl.netfilter import nft
 from birdctl.services import leftovers
 from birdctl.settings import Settings
 from tests.bird.daemon import Namespace
-from tests.netns.policies.kernel import inside
 
 KUBE_PROXY = """
 table {family} kube-proxy {{
@@ -66,7 +65,7 @@ table ip6 others {
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Rules]:
-    with Namespace() as space, inside(space):
+    with Namespace() as space, space.inside():
         yield Rules(space, tmp_path / "rules.nft")
 
 

@@ -15,7 +15,6 @@ from birdctl.services.model import DirectReturn, Port, Protocol, ServiceState
 from birdctl.services.netfilter import ServiceNetfilter
 from birdctl.services.options import ServiceOptions
 from birdctl.services.rules import RuleCompiler
-from tests.netns.policies.kernel import inside
 from tests.netns.services.test_netfilter import without_ipvs
 from tests.vm.world import PORT, World
 
@@ -50,7 +49,7 @@ def world():
 
 @pytest.fixture(params=list(Mode))
 def backend(request, world):
-    with inside(world.nodes["n1"].namespace):
+    with world.nodes["n1"].namespace.inside():
         backend = ServiceNetfilter(request.param)
         with closing(backend):
             yield backend

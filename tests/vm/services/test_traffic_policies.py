@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 
-from birdctl import syscalls
 from birdctl.addresses import Family
 from tests.vm.cluster import Cluster, Proxied
 from tests.vm.world import Node, Place
@@ -110,7 +108,7 @@ def test_health_checks_say_on_each_node_whether_it_has_a_ready_endpoint(cluster:
 
 def status(cluster: Cluster, node: Node, port: int) -> int:
     """What the client, which is outside, is told."""
-    with syscalls.inside_network(Path(f"/proc/{cluster.client.namespace.pid}/ns/net")):
+    with cluster.client.namespace.inside():
         try:
             with urllib.request.urlopen(f"http://{node.addresses[Family.IPV4]}:{port}/healthz", timeout=5) as answer:
                 return int(answer.status)

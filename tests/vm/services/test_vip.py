@@ -5,11 +5,9 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from ipaddress import ip_network
-from pathlib import Path
 
 import pytest
 
-from birdctl import syscalls
 from birdctl.addresses import Family
 from birdctl.services.model import Protocol
 from tests.vm.cluster import Cluster, Proxied, refuses
@@ -22,7 +20,7 @@ def served(cluster: Cluster) -> Proxied:
 
 
 def pings(place: Place, address: object) -> bool:
-    with syscalls.inside_network(Path(f"/proc/{place.namespace.pid}/ns/net")):
+    with place.namespace.inside():
         return not subprocess.run(["ping", "-c1", "-W2", str(address)], capture_output=True, check=False).returncode
 
 

@@ -135,6 +135,20 @@ def test_a_configuration_changed_by_hand_is_put_right(running: Pair) -> None:
     established(a, b)
 
 
+def test_a_full_disk_changes_nothing_and_is_told_until_there_is_room(running: Pair, manifests: Manifests) -> None:
+    a, b = running
+    full = a.run / "history/staged/inventory.new"
+    full.parent.mkdir()
+    full.symlink_to("/dev/full")
+    manifests.write(node("c", "192.0.2.3", "10.3.0.0/24"))
+    eventually(lambda: "inventory.json: No space left on device" in a.error(), 20)
+    assert a.peers() == {"b": "Established"}
+    full.unlink()
+    eventually(lambda: "c" in a.peers(), 20)
+    assert a.peers()["b"] == "Established"
+    converged(a, b)
+
+
 def test_a_folder_that_vanishes_changes_nothing(running: Pair, manifests: Manifests) -> None:
     a, _ = running
     shutil.rmtree(manifests.folder)

@@ -1,4 +1,4 @@
-"""Scenarios: one lab for all tests of a module."""
+"""Network namespaces of tests' own. Scenarios: one lab for all tests of a module."""
 
 from __future__ import annotations
 
@@ -6,7 +6,22 @@ from collections.abc import Iterator
 
 import pytest
 
+from birdctl.netfilter.iptables import Mode
+from tests.bird.daemon import Namespace
 from tests.labs import Lab, running
+
+
+@pytest.fixture(params=list(Mode))
+def mode(request: pytest.FixtureRequest) -> Mode:
+    """Each of iptables'."""
+    return Mode(request.param)
+
+
+@pytest.fixture
+def own_network() -> Iterator[None]:
+    """The test is in a network namespace of its own."""
+    with Namespace() as space, space.inside():
+        yield
 
 
 @pytest.fixture(scope="module")

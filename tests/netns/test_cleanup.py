@@ -81,11 +81,6 @@ def nodes(tmp_path: Path) -> Iterator[list[AgentNode]]:
         yield found
 
 
-@pytest.fixture(params=list(Mode))
-def mode(request: pytest.FixtureRequest) -> Mode:
-    return Mode(request.param)
-
-
 def sh(on: AgentNode, script: str) -> str:
     """What it prints, on the node."""
     command = on.namespace.command("sh", "-ec", script)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import ctypes
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
+from itertools import product
 
 from birdctl.addresses import Family
 from birdctl.cluster.store import Cluster
+from birdctl.netfilter.iptables import Mode
 from birdctl.policies.compile import PolicyCompiler
 from birdctl.policies.model import PolicyState
 from birdctl.policies.options import PolicyOptions
+from birdctl.policies.simulate import verdict
 from tests.bird.daemon import _ENDS_WITH_US, Namespace
 from tests.polling import eventually
-from tests.unit.policies.build import namespace, node, pod
+from tests.unit.policies.build import namespace, node, packet, pod
 
-_CLONE_NEWNET = 0x40000000
 PLACES = {"web": 1, "db": 2, "client": 3}
 
 
@@ -63,18 +61,6 @@ class Kernel:
                 process.kill()
 
 
-@contextmanager
-def inside(place: Namespace) -> Iterator[None]:
-    """This thread, and what it starts, is in the namespace."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with Path("/proc/thread-self/ns/net").open() as outside, Path(f"/proc/{place.pid}/ns/net").open() as file:
-        assert libc.setns(file.fileno(), _CLONE_NEWNET) == 0
-        try:
-            yield
-        finally:
-            assert libc.setns(outside.fileno(), _CLONE_NEWNET) == 0
-
-
 def compiled(*objects: object, default_deny: bool = False, action: str = "reject") -> PolicyState:
     """What the objects make of the node, on which both pods are; the client is a pod of another node."""
     both = [(address(name), address(name, Family.IPV6)) for name in PLACES]
@@ -88,3 +74,20 @@ def compiled(*objects: object, default_deny: bool = False, action: str = "reject
     cluster = Cluster.of(*base, *objects)  # type: ignore[arg-type]
     options = PolicyOptions(netpol_default_deny=default_deny, netpol_deny_action=action)  # type: ignore[arg-type]
     return PolicyCompiler("n1", options).compile(cluster).state
+
+
+def answers(state: PolicyState) -> dict[tuple[Family, str, str, int], bool]:
+    """Which packets between all places it allows, by family, ends and port."""
+    return {
+        (family, source, target, port): verdict(
+            state, family, "FORWARD", packet(address(source, family), address(target, family), port)
+        ).allowed
+        for family, source, target, port in product(Family, PLACES, PLACES, (80, 81))
+    }
+
+
+def saved(mode: Mode) -> list[str]:
+    """All rules and sets, whosever, without time stamps and counters."""
+    programs = (f"iptables-{mode}-save", f"ip6tables-{mode}-save", "ipset save")
+    texts = [subprocess.run(each.split(), capture_output=True, text=True, check=True).stdout for each in programs]
+    return [line.partition(" [")[0] for text in texts for line in text.splitlines() if not line.startswith("#")]

@@ -20,8 +20,7 @@ from birdctl.policies.apply import PolicyBackend
 from birdctl.policies.compile.names import cut_set
 from birdctl.policies.model import PolicyState
 from birdctl.policies.simulate import verdict
-from tests.bird.daemon import Namespace
-from tests.netns.policies.kernel import PLACES, address, compiled, inside
+from tests.netns.policies.kernel import address, answers, compiled, saved
 from tests.unit.policies.build import block, cluster_policy, labels, packet, pod, policy
 
 WEB = labels(app="web")
@@ -42,15 +41,7 @@ STATES = {
 }
 
 
-@pytest.fixture(params=list(Mode))
-def mode(request):
-    return request.param
-
-
-@pytest.fixture(autouse=True)
-def _node():
-    with Namespace() as space, inside(space):
-        yield
+pytestmark = pytest.mark.usefixtures("own_network")
 
 
 @pytest.fixture
@@ -94,16 +85,6 @@ def test_nothing_is_written_when_nothing_changed(backend, monkeypatch):
     assert backend.read() == before
 
 
-def answers(state):
-    """What becomes of packets between all places, by family, ends and port."""
-    return {
-        (family, source, target, port): verdict(
-            state, family, "FORWARD", packet(address(source, family), address(target, family), port)
-        ).allowed
-        for family, source, target, port in product(Family, PLACES, PLACES, (80, 81))
-    }
-
-
 FOREIGN = """*filter
 :OTHERS - [0:0]
 -A FORWARD -s 10.0.0.0/8 -m comment --comment "not \\"ours\\"" -j OTHERS
@@ -118,13 +99,8 @@ COMMIT
 
 
 def others(mode):
-    """What others have, without time stamps and without what is ours."""
-    tables = "".join(
-        subprocess.run([f"{program}-{mode}-save"], capture_output=True, text=True, check=True).stdout
-        for program in ("iptables", "ip6tables")
-    )
-    sets = subprocess.run(["ipset", "save"], capture_output=True, text=True, check=True).stdout
-    return [line for line in (tables + sets).splitlines() if "birdctl" not in line.lower() and line[0] != "#"]
+    """What others have."""
+    return [line for line in saved(mode) if "birdctl" not in line.lower()]
 
 
 def test_chains_rules_and_sets_of_others_are_not_touched(backend, mode):

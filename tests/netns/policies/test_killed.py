@@ -13,17 +13,16 @@ import socket
 import struct
 import subprocess
 from contextlib import closing, suppress
-from itertools import count, product
+from itertools import count
 
 import pytest
 
 from birdctl.addresses import Family
 from birdctl.netfilter.iptables import Mode
 from birdctl.policies.apply import PolicyBackend
-from birdctl.policies.simulate import verdict
 from tests.bird.daemon import Namespace
-from tests.netns.policies.kernel import PLACES, address, compiled, inside
-from tests.unit.policies.build import block, cluster_policy, labels, packet, pod, policy
+from tests.netns.policies.kernel import address, answers, compiled
+from tests.unit.policies.build import block, cluster_policy, labels, pod, policy
 
 WEB, DB = labels(app="web"), labels(app="db")
 FROM_CLIENT = {"from": [{"podSelector": labels(app="client")}, block("192.0.2.0/24", "192.0.2.0/28")]}
@@ -68,7 +67,7 @@ def _node():
     """What a killed writer leaves running is then ours to wait for."""
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    with Namespace() as space, inside(space):
+    with Namespace() as space, space.inside():
         yield
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
@@ -128,16 +127,6 @@ def is_killed_at(fatal, work):
             pass
     assert status in (0, signal.SIGKILL), status
     return status == signal.SIGKILL
-
-
-def answers(state):
-    """What becomes of packets between all places, by family, ends and port."""
-    return {
-        (family, source, target, port): verdict(
-            state, family, "FORWARD", packet(address(source, family), address(target, family), port)
-        ).allowed
-        for family, source, target, port in product(Family, PLACES, PLACES, (80, 81))
-    }
 
 
 @pytest.mark.parametrize("mode", list(Mode))

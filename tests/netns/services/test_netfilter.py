@@ -15,16 +15,14 @@ from birdctl.addresses import Family
 from birdctl.cli import service_checks
 from birdctl.errors import BackendError
 from birdctl.netfilter.conntrack import Conntrack
-from birdctl.netfilter.iptables import Mode
 from birdctl.netfilter.iptables_text import table_text
 from birdctl.policies.apply import PolicyBackend
 from birdctl.services.model import Protocol, ServiceState
 from birdctl.services.netfilter import ServiceNetfilter
 from birdctl.services.rules import ServiceRules
 from birdctl.settings import Settings
-from tests.bird.daemon import Namespace
 from tests.netns.policies.kernel import compiled as policies
-from tests.netns.policies.kernel import inside
+from tests.netns.policies.kernel import saved
 from tests.unit.policies.build import labels, policy
 from tests.unit.services.test_rules import STATE, WITH_DIRECT, compiled, port
 
@@ -54,15 +52,7 @@ REACHED = {
 }
 
 
-@pytest.fixture(params=list(Mode))
-def mode(request):
-    return request.param
-
-
-@pytest.fixture(autouse=True)
-def _node():
-    with Namespace() as space, inside(space):
-        yield
+pytestmark = pytest.mark.usefixtures("own_network")
 
 
 @pytest.fixture
@@ -154,16 +144,6 @@ COMMIT
 -A PREROUTING -p tcp -j MARK --set-xmark 0x1/0x1
 COMMIT
 """
-
-
-SETS = ["ipset", "save"]
-
-
-def saved(mode):
-    """All rules and sets, whosever, without time stamps and counters."""
-    programs = [f"{program}-{mode}-save" for program in ("iptables", "ip6tables")]
-    texts = [subprocess.run(each, capture_output=True, text=True, check=True).stdout for each in (*programs, SETS)]
-    return [line.partition(" [")[0] for text in texts for line in text.splitlines() if not line.startswith("#")]
 
 
 def test_what_is_removed_leaves_the_node_as_it_was(backend, mode):

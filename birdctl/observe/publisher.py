@@ -71,9 +71,10 @@ class Publisher:
             self._write_node_state(self._state)
             self._problems.report(self._state.problems)
             self._error = ""
-        except BackendError as error:
+        except Exception as error:  # a bug must not end the only thread that tells
             if str(error) != self._error:
-                log.warning("the API server does not take this node's state: %s", error)
+                bug = not isinstance(error, BackendError)
+                log.warning("the API server does not take this node's state: %s", error, exc_info=bug)
             self._error = str(error)
             self._news.set()
 

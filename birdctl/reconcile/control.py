@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ T = TypeVar("T")
 _PIECE = 64 * 1024
 _GRACE = 2.0  # seconds for the agent to say that `timeout` is over
 _PATIENCE = 5.0  # seconds that a client may take to send its line
+_PAUSE = 1.0  # seconds until requests are taken again where the process has too much open
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -82,6 +84,7 @@ class ControlServer:
         self._handlers = handlers
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._lock = -1
+        self._running = True
 
     def start(self) -> None:
         """Takes the socket over from an agent that died. Raises BackendError while one lives, or when the path cannot
@@ -104,6 +107,7 @@ class ControlServer:
         threading.Thread(target=self._accept, name="control", daemon=True).start()
 
     def stop(self) -> None:
+        self._running = False
         self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._path.unlink(missing_ok=True)
         self._close()
@@ -114,11 +118,14 @@ class ControlServer:
             os.close(self._lock)
 
     def _accept(self) -> None:
-        while True:
+        while self._running:
             try:
                 connection, _ = self._socket.accept()
-            except OSError:
-                return  # closed by stop()
+            except OSError as error:
+                if self._running:
+                    log.warning("no request can be taken on %s: %s", self._path, error.strerror)
+                    time.sleep(_PAUSE)
+                continue
             threading.Thread(target=self._serve, args=(connection,), name="control request", daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:

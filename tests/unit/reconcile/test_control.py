@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ import msgspec
 import pytest
 
 from birdctl.errors import BackendError, InputError, Unavailable
+from birdctl.reconcile import control
 from birdctl.reconcile.control import ControlServer, Query, ask, ask_for, socket_path
 from tests.polling import eventually
 
@@ -94,6 +96,25 @@ def test_a_slow_request_does_not_hold_up_others(runtime_dir: Path, release: thre
     release.set()
     waiting.join(5)
     assert not waiting.is_alive()
+
+
+def test_it_answers_again_when_there_was_too_much_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    accept, failures = socket.socket.accept, [OSError(errno.EMFILE, "Too many open files")]
+
+    def once_not(listening: socket.socket) -> tuple[socket.socket, Any]:
+        if failures:
+            raise failures.pop()
+        return accept(listening)
+
+    monkeypatch.setattr(socket.socket, "accept", once_not)
+    monkeypatch.setattr(control, "_PAUSE", 0.001)
+    server = ControlServer(tmp_path, {"echo": echo})
+    server.start()
+    assert ask(tmp_path, "echo")["request"] == "echo"
+    server.stop()
+    assert "Too many open files" in caplog.text
 
 
 def test_without_an_agent_the_remedy_is_named(tmp_path: Path) -> None:

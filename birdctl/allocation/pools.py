@@ -48,7 +48,8 @@ def pools(cluster: Cluster, options: AllocationOptions) -> tuple[tuple[Pool, ...
         if not ranges.problems:
             found.append(_pool(each, ranges))
     if options.loadbalancer_ip_range:
-        found.append(Pool(name=FROM_SETTINGS, spans=without(map(hosts, options.loadbalancer_ip_range), ())))
+        spans = without(map(hosts, options.loadbalancer_ip_range), map(whole, options.service_cluster_ip_range))
+        found.append(Pool(name=FROM_SETTINGS, spans=spans))
     return tuple(found), tuple(problems)
 
 

@@ -356,6 +356,15 @@ def test_the_range_of_the_settings_is_a_pool_after_all_others() -> None:
     assert addresses(found) == {"a": "192.0.2.1", "b": "203.0.113.1"}
 
 
+def test_the_range_of_the_settings_gives_no_cluster_ip() -> None:
+    options = AllocationOptions(
+        loadbalancer_ip_range=(parse_prefix("10.96.0.0/30"), parse_prefix("10.95.255.252/30")),
+        service_cluster_ip_range=OPTIONS.service_cluster_ip_range,
+    )
+    found = allocated(*map(service, "abc"), options=options)
+    assert addresses(found) == {"a": "10.95.255.253", "b": "10.95.255.254", "c": ""}
+
+
 def test_a_pool_inside_the_range_of_cluster_ips_gives_nothing() -> None:
     found = allocated(pool("p", "10.96.8.0/24"), service("a"))
     assert addresses(found) == {"a": ""}

@@ -21,7 +21,7 @@ def valid_cidr(text: str) -> bool:
         network(text)
     except ValueError:
         return False
-    return re.fullmatch(r".+/[0-9]+", text) is not None
+    return re.fullmatch(r"[^%]+/[0-9]+", text) is not None
 
 
 def network(text: str) -> Prefix:

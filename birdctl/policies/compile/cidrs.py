@@ -14,7 +14,7 @@ _LEADING_ZEROS = re.compile(r"(?<![\d:a-fA-F])0+(?=\d)")
 def parse_cidr(text: str, ref: str, path: str) -> Prefix:
     """The prefix of `text`. Raises InputError."""
     address, slash, length = text.partition("/")
-    if not slash or not length.isascii() or not length.isdigit():
+    if not slash or "%" in address or not length.isascii() or not length.isdigit():
         raise InputError(ref, path, f"{text!r} is not a CIDR such as 10.0.0.0/8")
     if ":" not in address:
         address = _LEADING_ZEROS.sub("", address)

@@ -45,6 +45,7 @@ def ports(**port):
         (from_({}), "spec.ingress[0].from[0]: one of podSelector, namespaceSelector and ipBlock is required"),
         (from_({"podSelector": {}, **block("10.0.0.0/8")}), "spec.ingress[0].from[0]: ipBlock cannot stand beside"),
         (from_(block("10.0.0.0")), "spec.ingress[0].from[0].ipBlock.cidr: '10.0.0.0' is not a CIDR"),
+        (from_(block("fe80::1%eth0/64")), "ipBlock.cidr: 'fe80::1%eth0/64' is not a CIDR"),
         (from_(block("10.0.0.0/33")), "spec.ingress[0].from[0].ipBlock.cidr: '10.0.0.0/33' is not a CIDR"),
         (from_(block("10.0.0.0/8", "11.0.0.0/9")), "ipBlock.except[0]: 11.0.0.0/9 must be a part of 10.0.0.0/8"),
         (from_(block("10.0.0.0/8", "10.0.0.0/8")), "ipBlock.except[0]: 10.0.0.0/8 must be a part of 10.0.0.0/8"),

@@ -220,7 +220,13 @@ def test_who_drains_goes_when_the_period_is_over_and_not_before_while_in_use(his
         over = {each for each in since if now >= since[each] + grace.get(each[1][0], 30.0)}
         assert not idle & over
         gone = draining(known) - named(node.known)
-        excused = {each for each in gone if each[0] not in desired or (each[0] == DNS and each not in named(desired))}
+        excused = {
+            each
+            for each in gone
+            if each[0] not in desired
+            or desired[each[0]].scheduler is Scheduler.DH
+            or (each[0] == DNS and each not in named(desired))
+        }
         assert found is not BUSY or gone - excused <= over
         since = {each: since[each] for each in idle}
 

@@ -31,13 +31,13 @@ NOTHING = Standing()
 
 
 class Announcing:
-    """Everything said so far; `hold_down` in seconds. Times are monotonic."""
+    """Everything said so far; `hold_down` in seconds, also for what waits when it is set. Times are monotonic."""
 
     def __init__(self, hold_down: float) -> None:
         self.hold_down = hold_down
         self._said: dict[str, Standing] = {}
         self._waiting: dict[str, float] = {}
-        self._until: dict[tuple[str, Address], float] = {}
+        self._withdrawn: dict[tuple[str, Address], float] = {}
 
     @property
     def services(self) -> Collection[str]:
@@ -68,11 +68,10 @@ class Announcing:
     def announce(self, service: str, standing: Standing, now: float) -> Event | None:
         """What to say when this is in the kernel; None when that was said."""
         self._forget(now)
-        ends = {each: self._until.get((service, each), now) for each in standing.serving}
-        moments = {each: end for each, end in ends.items() if end > now}
+        moments = {each: at for each in standing.serving if (at := self._withdrawn.get((service, each))) is not None}
         self._waiting.pop(service, None)
         if moments:
-            self._waiting[service] = min(moments.values())
+            self._waiting[service] = min(moments.values()) + self.hold_down
         return self._say(service, Standing(standing.addresses, standing.serving - moments.keys()), now)
 
     def _say(self, service: str, standing: Standing, now: float) -> Event | None:
@@ -80,8 +79,8 @@ class Announcing:
         if standing == before:
             return None
         for address in before.serving - standing.serving:
-            self._until.pop((service, address), None)
-            self._until[service, address] = now + self.hold_down
+            self._withdrawn.pop((service, address), None)
+            self._withdrawn[service, address] = now
         if standing == NOTHING:
             del self._said[service]
             return Deleted(ProgrammedService, service)
@@ -89,9 +88,9 @@ class Announcing:
         return Changed(_programmed(service, standing))
 
     def _forget(self, now: float) -> None:
-        """Hold-downs that are over, up to one that is not: the oldest is first."""
-        while self._until and self._until[first := next(iter(self._until))] <= now:
-            del self._until[first]
+        """Hold-downs that are over; the oldest is first."""
+        while self._withdrawn and self._withdrawn[first := next(iter(self._withdrawn))] + self.hold_down <= now:
+            del self._withdrawn[first]
 
 
 def _programmed(service: str, standing: Standing) -> ProgrammedService:

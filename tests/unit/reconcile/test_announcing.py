@@ -87,14 +87,13 @@ def test_a_service_that_is_deleted_and_made_again_is_held_down_too() -> None:
     assert announcing.recheck_at == 6.0
 
 
-def test_a_shorter_hold_down_is_over_before_a_longer_one_that_began_earlier() -> None:
+def test_another_hold_down_counts_for_what_waits_already() -> None:
     announcing = Announcing(60.0)
-    announcing.announce("default/first", Standing(frozenset({TWO}), frozenset({TWO})), 0.0)
-    announcing.announce("default/first", NOTHING, 0.0)
-    announcing.hold_down = 5.0
-    announcing.announce(WEB, SERVES, 1.0)
+    announcing.announce(WEB, SERVES, 0.0)
     announcing.announce(WEB, NOTHING, 1.0)
-    announcing.announce(WEB, SERVES, 2.0)
+    assert serving(announcing.announce(WEB, SERVES, 2.0)) == set()
+    announcing.hold_down = 5.0
+    assert announcing.announce(WEB, SERVES, 5.9) is None
     assert announcing.recheck_at == 6.0
     assert serving(announcing.announce(WEB, SERVES, 6.0)) == {"192.0.2.1"}
     assert announcing.recheck_at == math.inf

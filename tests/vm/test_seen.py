@@ -9,6 +9,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from tests.vm.objects import CLUSTER_IPS, endpoints, service
 from tests.vm.world import World
 
 VIP = "203.0.113.10"
-SETTINGS = ("--service-external-ip-range=203.0.113.0/24", "--announce-hold-down=10s")
+SETTINGS = ("--service-external-ip-range=203.0.113.0/24",)
 ROUTER = """
 router id 198.18.0.254;
 protocol device {}
@@ -51,6 +52,17 @@ class Scene:
     manifests: Manifests
     agent: AgentNode
 
+    @property
+    def settings(self) -> Path:
+        return self.manifests.folder.parent / "settings.yaml"
+
+    def hold_down(self, time: str) -> None:
+        """Tells the agent for how long not to announce what was withdrawn."""
+        before = self.agent.log.read_text().count("settings read again")
+        self.settings.write_text(f"announce-hold-down: {time}\n")
+        self.agent.send_signal(signal.SIGHUP)
+        eventually(lambda: self.agent.log.read_text().count("settings read again") > before, 20)
+
     def birdctl(self, *words: str) -> subprocess.CompletedProcess[str]:
         places = {"runtime-dir": self.agent.run, "bird-socket": self.agent.bird.socket}
         command = [sys.executable, "-m", "birdctl", *words, *(f"--{flag}={path}" for flag, path in places.items())]
@@ -76,6 +88,9 @@ class Scene:
         eventually(lambda: {each["state"] for each in self.items().values()} == {"ok"}, 20)
         eventually(lambda: "was sent it" in self.explained(), 20)
 
+    def announced(self) -> bool:
+        return any(str(each.prefix) == f"{VIP}/32" for each in self.agent.backend.routes(table="master4"))
+
     def metric(self, name: str, address: str) -> float:
         with self.agent.namespace.inside():
             text = urllib.request.urlopen("http://127.0.0.1:20241/metrics", timeout=10).read().decode()
@@ -100,10 +115,12 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         try:
             router.start(ROUTER)
             agent.start_bird()
-            agent.start_agent(*SETTINGS)
+            scene = Scene(world, manifests, agent)
+            scene.settings.write_text("announce-hold-down: 0\n")
+            agent.start_agent(*SETTINGS, f"--config={scene.settings}")
             converged(agent, timeout=60)
             eventually(lambda: VIP in "".join(map(str, router.request("show route").lines)), 30)
-            yield Scene(world, manifests, agent)
+            yield scene
         finally:
             agent.close()
             router.kill()
@@ -164,7 +181,7 @@ def test_an_explanation_goes_from_the_object_to_the_peer(scene: Scene) -> None:
 
 
 def test_the_objects_alone_say_the_same(scene: Scene) -> None:
-    manifests, rest = f"--manifests={scene.manifests.folder}", SETTINGS[:1]
+    manifests, rest = f"--manifests={scene.manifests.folder}", SETTINGS
     assert scene.explained(manifests, *rest) == scene.explained()
     far = scene.explained(manifests, *rest, "--node=n2")
     assert "not looked at: ask on n2 itself" in far
@@ -205,11 +222,16 @@ def test_a_service_that_is_not_there_is_one_line(scene: Scene) -> None:
 def test_why_an_address_is_not_announced_is_said_exactly(scene: Scene) -> None:
     """By the endpoints' coming and going: withdrawn, held down, announced again."""
     pods = scene.world.pods.values()
+    scene.hold_down("1h")
     scene.manifests.write(*endpoints("web", pods, conditions={pod.name: {"ready": False} for pod in pods}))
-    eventually(lambda: f"{VIP} is not announced: no endpoint is ready" in scene.explained(), 20)
-    assert "4 not ready" in scene.explained()
+    eventually(lambda: not scene.announced(), 20)
+    found = scene.explained()
+    assert f"{VIP} is not announced: no endpoint is ready" in found
+    assert "4 not ready" in found
     scene.manifests.write(*endpoints("web", pods))
-    eventually(lambda: "it was withdrawn a moment ago, and may be announced again in" in scene.explained(), 9)
+    converged(scene.agent)
+    assert "it was withdrawn a moment ago, and may be announced again in" in scene.explained()
+    scene.hold_down("0")
     eventually(lambda: "was sent it" in scene.explained(), 20)
 
 

@@ -130,8 +130,13 @@ def test_a_vip_stands_beside_the_one_that_another_proxy_left(node: Namespace, de
 
 
 def test_removing_leaves_the_node_as_it_was(node: Namespace, device: VipDevice) -> None:
-    before = [node.run(each) for each in ("ip link", "ip route show table all", "ip -6 route show table local")]
+    def seen() -> list[str]:
+        commands = ("ip -o link", "ip -4 route show table all", f"ip -6 route show table local {VIP6}")
+        return [node.run(each) for each in commands]
+
+    before = seen()
     device.write([VIP4, VIP6], [], SOURCES)
+    assert seen() != before
     device.remove()
     device.remove()
-    assert [node.run(each) for each in ("ip link", "ip route show table all", "ip -6 route show table local")] == before
+    assert seen() == before

@@ -222,7 +222,7 @@ class ServiceLoop(KernelLoop[Services, ServiceReconciler]):
         there = self._reconciler.backend.standing
         services = None if verify else _owners(prepared, there)
         self._withdraw(prepared, services, there, started)
-        desired, touched = self._leaving.hold(prepared.desired, there.virtual_servers, prepared.touched, started)
+        desired, touched = self._leaving.hold(prepared.desired, there, prepared.touched, started)
         result = self._reconciler.carry_out(
             msgspec.structs.replace(prepared, desired=desired, touched=touched), verify=verify
         )

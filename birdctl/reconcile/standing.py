@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from birdctl.addresses import family
 from birdctl.reconcile.announcing import NOTHING, Standing
 from birdctl.services.compile import ServicePart
 from birdctl.services.model import Mark, ServerKey, ServiceState
@@ -12,9 +11,7 @@ def standing(part: ServicePart | None, there: ServiceState) -> Standing:
     """The addresses of a service that work with what is there: its virtual servers are, and its VIPs."""
     if part is None:
         return NOTHING
-    marks: dict[ServerKey, Mark] = {
-        each.port: Mark(mark=each.mark, family=family(each.port.address)) for each in there.direct_returns
-    }
+    marks: dict[ServerKey, Mark] = {each.port: each.key for each in there.direct_returns}
     addresses, serving = set(), set()
     for port, served in part.served.items():
         found = there.virtual_servers.get(marks.get(port, port))

@@ -188,6 +188,11 @@ class DirectReturn(Value, frozen=True, kw_only=True, gc=False):
     mark: int
     local_pods: frozenset[Address]
 
+    @property
+    def key(self) -> Mark:
+        """Of the virtual server."""
+        return Mark(mark=self.mark, family=self.port.family)
+
 
 class HealthCheck(Value, frozen=True, kw_only=True, gc=False):
     """What `healthCheckNodePort` answers: how many ready endpoints of `service` are on this node."""

@@ -7,11 +7,11 @@ from __future__ import annotations
 import os
 import re
 
-from birdctl.addresses import Family, family
+from birdctl.addresses import Family
 from birdctl.netfilter import sysctl
 from birdctl.netfilter.rtnetlink import RouteNetlink
 from birdctl.netfilter.sysctl import Sysctl
-from birdctl.services.model import Mark, Scheduler, ServiceState
+from birdctl.services.model import Scheduler, ServiceState
 
 _REUSE_IS_FAST = (5, 9)
 """From this Linux on, a connection from a port that was just used need not wait."""
@@ -95,8 +95,8 @@ def goes_on(state: ServiceState) -> bool:
     """Whether any node could go on with a connection that the network moves to it: its packets carry everything, and
     every node finds the same endpoint.
     """
-    marks = (Mark(mark=each.mark, family=family(each.port.address)) for each in state.direct_returns)
-    return any(server.scheduler is Scheduler.MH for mark in marks if (server := state.virtual_servers.get(mark)))
+    servers = (state.virtual_servers.get(each.key) for each in state.direct_returns)
+    return any(server is not None and server.scheduler is Scheduler.MH for server in servers)
 
 
 def needed_here(*, ipv4: bool = True, ipv6: bool = True, sloppy: bool = False) -> tuple[Sysctl, ...]:

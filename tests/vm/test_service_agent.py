@@ -18,10 +18,18 @@ from birdctl.addresses import Family
 from tests.agents import AgentNode, Manifests, converged
 from tests.polling import eventually
 from tests.vm.objects import CLUSTER_IPS, endpoints, service
-from tests.vm.world import Node, World
+from tests.vm.world import PORT, Node, World
 
 VIP = CLUSTER_IPS[Family.IPV4]
-HOLD_DOWN = "--announce-hold-down=8s"
+IPVS_ENTRY = f"TCP  {int(ip_address(VIP)):08X}:0050"
+DIRECT_VIP, DIRECT_ENTRY = "203.0.113.7", "FWM  "
+ANNOUNCING = (
+    "--advertise-cluster-ip",
+    "--advertise-external-ip",
+    "--service-external-ip-range=203.0.113.0/24",
+    "--announce-hold-down=8s",
+    "--ready-sessions=0",
+)
 PEER = {
     "apiVersion": "birdctl.io/v1alpha1",
     "kind": "BGPPeer",
@@ -224,8 +232,7 @@ def test_health_checks_follow_the_endpoints_of_this_node(scene: Scene) -> None:
 def routed(scene: Scene) -> Scene:
     scene.manifests.write(PEER)
     scene.agent.start_bird()
-    flags = ("--advertise-cluster-ip", HOLD_DOWN, "--ready-sessions=0")
-    scene.agent.start_agent(*flags)
+    scene.agent.start_agent(*ANNOUNCING)
     eventually(lambda: announced(scene), 20)
     converged(scene.agent)  # the next agent undoes what was not confirmed
     next_hops = {str(each.prefix) for each in scene.agent.backend.routes(table="igp4")}
@@ -233,20 +240,22 @@ def routed(scene: Scene) -> Scene:
     return scene
 
 
-def announced(scene: Scene) -> bool:
-    return any(str(route.prefix) == f"{VIP}/32" for route in scene.agent.backend.routes(table="master4"))
+def announced(scene: Scene, vip: str = VIP) -> bool:
+    return any(str(route.prefix) == f"{vip}/32" for route in scene.agent.backend.routes(table="master4"))
 
 
-def stands(scene: Scene) -> bool:
-    return f"TCP  {int(ip_address(VIP)):08X}:0050" in Path(f"/proc/{scene.node.namespace.pid}/net/ip_vs").read_text()
+def stands(scene: Scene, entry: str = IPVS_ENTRY) -> bool:
+    return entry in Path(f"/proc/{scene.node.namespace.pid}/net/ip_vs").read_text()
 
 
-def never_announced_without_a_server(scene: Scene, done: Callable[[], bool]) -> None:
+def never_announced_without_a_server(
+    scene: Scene, done: Callable[[], bool], vip: str = VIP, entry: str = IPVS_ENTRY
+) -> None:
     """Watches until `done`."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 30
     while not done():
-        there = stands(scene)
-        assert there or not announced(scene), "announced, and nobody answers"
+        there = stands(scene, entry)
+        assert there or not announced(scene, vip), "announced, and nobody answers"
         assert time.monotonic() < deadline
 
 
@@ -256,6 +265,25 @@ def test_an_address_is_withdrawn_before_its_virtual_server_falls(routed: Scene) 
     routed.manifests.remove("Service", "web")
     never_announced_without_a_server(routed, lambda: not stands(routed))
     assert not announced(routed)
+
+
+def test_direct_server_return_is_withdrawn_before_it_falls(routed: Scene) -> None:
+    spec = {"clusterIPs": ["10.96.0.98"], "ipFamilies": ["IPv4"], "externalIPs": [DIRECT_VIP]}
+    ports = [{"name": "tcp", "port": PORT, "targetPort": PORT}]
+    routed.manifests.write(service("direct", annotations={"birdctl.io/service.dsr": "tunnel"}, ports=ports, **spec))
+    routed.manifests.write(*endpoints("direct", routed.pods))
+    never_announced_without_a_server(routed, lambda: announced(routed, DIRECT_VIP), DIRECT_VIP, DIRECT_ENTRY)
+    converged(routed.agent)
+    routed.agent.bird.send_signal(signal.SIGSTOP)
+    try:
+        routed.manifests.remove("Service", "direct")
+        deadline = time.monotonic() + 1
+        while time.monotonic() < deadline:
+            assert stands(routed, DIRECT_ENTRY), "it falls while BIRD announces it"
+    finally:
+        routed.agent.bird.send_signal(signal.SIGCONT)
+    never_announced_without_a_server(routed, lambda: not stands(routed, DIRECT_ENTRY), DIRECT_VIP, DIRECT_ENTRY)
+    assert not announced(routed, DIRECT_VIP)
 
 
 def test_a_service_without_endpoints_is_not_announced_and_comes_back_after_the_hold_down(routed: Scene) -> None:
@@ -271,7 +299,7 @@ def test_a_service_without_endpoints_is_not_announced_and_comes_back_after_the_h
 
 def test_an_agent_that_comes_back_withdraws_nothing(routed: Scene) -> None:
     routed.agent.kill_agent()
-    routed.agent.start_agent("--advertise-cluster-ip", HOLD_DOWN, "--ready-sessions=0")
+    routed.agent.start_agent(*ANNOUNCING)
     deadline = time.monotonic() + 30
     while not routed.agent.converged():
         assert announced(routed)

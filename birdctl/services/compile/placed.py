@@ -11,7 +11,7 @@ from birdctl.services.compile.claims import Change
 from birdctl.services.compile.marks import marks
 from birdctl.services.compile.members import Members
 from birdctl.services.compile.part import Served
-from birdctl.services.model import DirectReturn, Mark, Port, ServerKey, Source, VirtualServer
+from birdctl.services.model import DirectReturn, Port, ServerKey, Source, VirtualServer
 
 
 class Placed:
@@ -63,9 +63,7 @@ class Placed:
 
     def _marked(self) -> dict[ServerKey, VirtualServer | None]:
         """The virtual servers that marks stand for, None for a mark that stands for nothing any more."""
-        found: dict[ServerKey, VirtualServer | None] = dict.fromkeys(
-            Mark(mark=each.mark, family=each.port.family) for each in self.direct_returns
-        )
+        found: dict[ServerKey, VirtualServer | None] = dict.fromkeys(each.key for each in self.direct_returns)
         returns = []
         for port, mark in marks(self._direct).items():
             served = self._direct[port]

@@ -20,6 +20,7 @@ from birdctl.services.model import HealthCheck
 
 PATIENCE = 5.0
 """Seconds that a client may take for its request."""
+_PAUSE = 0.1
 _CONNECTIONS = 256
 _LONGEST_REQUEST = 8192
 _BACKLOG = 64
@@ -110,8 +111,11 @@ class HealthCheckServer:
     def _accept(self, port: int) -> None:
         try:
             made, _ = self._listeners[port].accept()
-        except (OSError, KeyError):
-            return  # the client left, or the service did
+        except KeyError:
+            return  # the service left
+        except OSError:  # the client left, or this process has too much open, which epoll would say without end
+            time.sleep(_PAUSE)
+            return
         if len(self._connections) >= _CONNECTIONS:
             made.close()
             return

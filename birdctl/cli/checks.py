@@ -54,26 +54,6 @@ def error(check: str, found: str, fix: str) -> Check:
     return Check(check=check, result="error", found=found, fix=fix)
 
 
-def all_checks(settings: Settings) -> Iterator[Check]:
-    """Every check, in the order to mend things."""
-    yield from kernel(settings)
-    yield clock()
-    yield runtime_directory(settings.runtime_dir)
-    if settings.run_router:
-        yield bird_files(settings.bird_config)
-        yield from bird(settings)
-        yield port(settings.bgp_port, settings.bird_socket)
-    if settings.run_firewall:
-        from birdctl.cli.firewall_checks import firewall  # noqa: PLC0415 - only who has policies pays for it
-
-        yield from firewall(settings)
-    if settings.run_service_proxy:
-        from birdctl.cli.service_checks import services  # noqa: PLC0415 - only who has services pays for it
-
-        yield from services(settings)
-    yield from agent(settings)
-
-
 def kernel(settings: Settings) -> Iterator[Check]:
     if settings.enable_ipv4:
         yield forwarding("IPv4 forwarding", "net.ipv4.ip_forward")

@@ -92,8 +92,9 @@ def programmed(
             selected_pods=len(each.pods),
             staged=each.staged,
             counts={
-                str(direction): _total(totals.get((each.ref, direction), ()), each.staged)
+                str(direction): _total(totals[each.ref, direction], each.staged)
                 for direction in each.directions
+                if (each.ref, direction) in totals
             },
         )
         for each in policies

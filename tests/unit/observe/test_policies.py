@@ -87,6 +87,10 @@ def test_without_an_agent_the_kernels_counts_have_to_do() -> None:
     assert (found["staged"].packets, found["staged"].staged) == (3, True)
 
 
+def test_where_the_agent_could_not_count_the_kernels_counts_have_to_do() -> None:
+    assert shown()["staged"].packets == 3
+
+
 def test_a_name_that_a_comment_has_no_room_for_is_found_by_the_digest() -> None:
     assert NAME in shown()
     cut = [each.name for each in from_kernel(counted(kernel(0)))]

@@ -164,7 +164,7 @@ def test_rendering_needs_no_bird_and_gives_the_same_bytes(node: Node, tmp_path: 
     ("words", "message"),
     [
         (["--all-nodes"], "birdctl: --all-nodes: needs --output-dir DIR"),
-        (["--node", "n9"], "birdctl: Node n9: "),
+        (["--node", "n9"], "birdctl: --node: there is no Node n9; there are n1,n2"),
         (["--bird-version", "1.6"], "birdctl render: argument --bird-version: '1.6' is not a version of BIRD"),
     ],
 )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from birdctl.netfilter.iptables import Mode
 from tests.agents import AgentNode, Manifests, converged, node
 from tests.bird.daemon import Namespace
 from tests.netns.policies.world import place, pod_document, policy
@@ -75,23 +79,27 @@ def test_policies_do_not_wait_for_a_bird_that_hangs(agent: AgentNode, manifests:
     converged(agent)
 
 
-def test_routing_does_not_wait_for_a_kernel_that_refuses_policies(agent: AgentNode) -> None:
-    """A set that leads to all policies is there already, of another kind and in use."""
+@pytest.fixture
+def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """As long as this file is there, the kernel takes no rule."""
+    refusal, programs = tmp_path / "refusal", tmp_path / "programs"
+    refusal.touch()
+    programs.mkdir()
+    for family, mode in itertools.product(("iptables", "ip6tables"), Mode):
+        name = f"{family}-{mode}-restore"
+        (programs / name).write_text(f'#!/bin/sh\n[ -e {refusal} ] && exit 4\nexec {shutil.which(name)} "$@"\n')
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    return refusal
+
+
+def test_routing_does_not_wait_for_a_kernel_that_refuses_policies(agent: AgentNode, refusal: Path) -> None:
     agent.start_bird()
-    agent.start_agent()
-    converged(agent)
-    name = next(each for each in agent.namespace.run("ipset list -n").split() if each.startswith("birdctl-iso4"))
-    agent.kill_agent()
-    for command in ("iptables -F", "iptables -X", "ip6tables -F", "ip6tables -X", "ipset destroy"):
-        agent.namespace.run(command)
-    rule = f"INPUT -m set --match-set {name} src,src -j ACCEPT"
-    agent.namespace.run(f"ipset create {name} hash:net,port")
-    agent.namespace.run(f"iptables -w 10 -A {rule}")
     agent.start_agent()
     eventually(lambda: domain(agent, "routing").get("converged"))
     eventually(lambda: domain(agent, "policies").get("lastError"))
     assert not agent.status()["converged"]
-    agent.namespace.run(f"iptables -w 10 -D {rule}")
+    refusal.unlink()
     converged(agent)
     assert is_enforced(agent, POD.addresses[0])
 

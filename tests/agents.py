@@ -149,4 +149,4 @@ def converged(*nodes: AgentNode, timeout: float = 20.0) -> None:
     """Waits until every agent has applied everything written so far."""
     for each in nodes:
         eventually(each.converged, timeout)
-        assert each.ask("sync", timeout)["converged"], each.status()
+        eventually(lambda each=each: each.ask("sync", timeout)["converged"], timeout)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 
 from birdctl.addresses import Address
+from birdctl.errors import BackendError
 from birdctl.services.links import VipDevice
 
 _NETLINK_ROUTE = 0
@@ -27,24 +29,31 @@ class AddressWatch:
         return self._socket.fileno()
 
     def has_news(self) -> bool:
-        """Whether something was told since the last call."""
+        """Whether they are others than `addresses` said; also when that cannot be found out."""
+        if not self._told():
+            return False
+        before, self._known = self._known, None
+        with suppress(BackendError):
+            return self.addresses() != before
+        return True
+
+    def addresses(self) -> frozenset[Address]:
+        """Those of every interface, as they are now. Raises BackendError."""
+        if self._told() or self._known is None:
+            self._known = self._device.local_addresses()
+        return self._known
+
+    def _told(self) -> bool:
+        """Whether the kernel has told anything since the last call."""
         told = False
         try:
             while self._socket.recv(_LONGEST):
                 told = True
         except BlockingIOError:
-            pass
+            return told
         except OSError:  # there was more to tell than room for it
-            told = True
-        if told:
-            self._known = None
+            return True
         return told
-
-    def addresses(self) -> frozenset[Address]:
-        """Those of every interface, as they are now. Raises BackendError."""
-        if self.has_news() or self._known is None:
-            self._known = self._device.local_addresses()
-        return self._known
 
     def close(self) -> None:
         self._device.close()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from birdctl.addresses import Prefix, parse_prefix, sort_key
-from birdctl.routing.statements import Statement, parse, sections
+from birdctl.routing.statements import Statement, parse, sections, shared
 
 
 class Effect(enum.StrEnum):
@@ -271,8 +271,8 @@ def _cause(key: str, old: Statement | None, new: Statement | None) -> str:
 
 def _difference(old: list[str], new: list[str]) -> tuple[str, str]:
     """Both without the words that they share at either end; a word before a changed value stays: `as 1`, `2`."""
-    start = _shared(old, new)
-    end = _shared(old[start:][::-1], new[start:][::-1])
+    start = shared(old, new)
+    end = shared(old[start:][::-1], new[start:][::-1])
     left, right = old[start : len(old) - end], new[start : len(new) - end]
     label = [word for word in old[:start][-1:] if word.isalpha()]
     if left:
@@ -280,14 +280,6 @@ def _difference(old: list[str], new: list[str]) -> tuple[str, str]:
     elif right:
         right = label + right
     return " ".join(left), " ".join(right)
-
-
-def _shared(old: list[str], new: list[str]) -> int:
-    """How many words they have in common at the beginning."""
-    return next(
-        (index for index, (one, other) in enumerate(zip(old, new, strict=False)) if one != other),
-        min(len(old), len(new)),
-    )
 
 
 def _combined(effects: Iterable[Effect]) -> Effect:

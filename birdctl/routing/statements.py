@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -62,10 +62,10 @@ def sections(text: str) -> Mapping[str, str]:
 
 
 def _sections(text: str, like: _Sections) -> _Sections:
-    unchanged = bisect_right(like.ends, _shared(text, like.text))
+    unchanged = bisect_right(like.ends, shared(text, like.text))
     ends, names = like.ends[:unchanged], like.names[:unchanged]
     moved = len(text) - len(like.text)
-    same_from = len(text) - _shared(text[::-1], like.text[::-1])
+    same_from = len(text) - shared(text[::-1], like.text[::-1])
     for end, name in _scan(text, ends[-1] if ends else 0):
         ends.append(end)
         names.append(name)
@@ -93,8 +93,8 @@ def _scan(text: str, start: int) -> Iterator[tuple[int, str]]:
         raise ValueError("braces do not match")
 
 
-def _shared(one: str, other: str) -> int:
-    """How many characters they have in common at the beginning."""
+def shared(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many characters, or words, they have in common at the beginning."""
     known, limit = 0, min(len(one), len(other))
     while known < limit:
         middle = (known + limit + 1) // 2

@@ -175,10 +175,14 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Source(Value, frozen=True, kw_only=True, gc=False):
-    """Clients that may use a port."""
+    """Clients that may use a port, of its family."""
 
     port: Port
     prefix: Prefix
+
+    @property
+    def family(self) -> Family:
+        return self.port.family
 
 
 class DirectReturn(Value, frozen=True, kw_only=True, gc=False):

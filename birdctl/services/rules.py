@@ -210,19 +210,9 @@ class _Contents(Generic[T]):
     def _by_family(self, members: Collection[T]) -> dict[Family, list[Entry]]:
         found: dict[Family, list[Entry]] = {}
         for each in members:
-            of = _family(each)
+            of = each.family if isinstance(each, Port | Source) else family(each)
             found.setdefault(of, []).append(self._entry(each))
         return found
-
-
-def _family(member: Address | Prefix | Port | Source) -> Family:
-    match member:
-        case Port():
-            return family(member.address)
-        case Source():
-            return family(member.prefix)
-        case _:
-            return family(member)
 
 
 def _address(address: Address) -> Entry:
@@ -233,14 +223,13 @@ def _net(prefix: Prefix) -> Entry:
     return Net(prefix=prefix)
 
 
-def _port(port: Port) -> Entry:
-    return netfilter.Port(address=port.address, protocol=port.protocol.lower(), port=port.port)
+def _port(port: Port, peer: Address | Prefix | None = None) -> Entry:
+    return netfilter.Port(address=port.address, protocol=port.protocol.lower(), port=port.port, peer=peer)
 
 
 def _source(source: Source) -> Entry:
-    port = source.port
-    return netfilter.Port(address=port.address, protocol=port.protocol.lower(), port=port.port, peer=source.prefix)
+    return _port(source.port, source.prefix)
 
 
 def _to_itself(port: Port) -> Entry:
-    return netfilter.Port(address=port.address, protocol=port.protocol.lower(), port=port.port, peer=port.address)
+    return _port(port, port.address)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from birdctl.errors import Unavailable
 from birdctl.netfilter.model import Chain, Effect, Rule, Table
 from birdctl.policies.compile.matches import POD_SIDE
-from birdctl.policies.compile.names import direction_of, refusing_chain, rest_chain
+from birdctl.policies.compile.names import another_name, direction_of, refusing_chain, rest_chain
 from birdctl.policies.model import Direction, PolicyState
 from birdctl.policies.transition import renamed
 
@@ -70,7 +70,7 @@ def _elsewhere(desired: PolicyState, refused: Refused) -> PolicyState:
         if _is_of_strangers(rule, chain.name)
         for match in rule.sets
     }
-    names = {name: f"{name[:30]}{_ELSEWHERE}" for name in vital & refused.sets.keys()}
+    names = {name: another_name(name, _ELSEWHERE) for name in vital & refused.sets.keys()}
     return PolicyState(
         tables={family: renamed(table, names) for family, table in desired.tables.items()},
         sets={

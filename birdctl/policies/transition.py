@@ -14,6 +14,7 @@ from dataclasses import replace
 from birdctl.addresses import Address, Prefix
 from birdctl.netfilter.ipset_change import changed_sets
 from birdctl.netfilter.model import Chain, Entry, IpSet, Net, Port, Rule, Table
+from birdctl.policies.compile.names import another_name
 from birdctl.policies.model import PolicyState
 
 _COPY = "~"
@@ -31,7 +32,7 @@ def stages(known: PolicyState, desired: PolicyState, gone: Collection[Address]) 
 
 def _by_copies(known: PolicyState, desired: PolicyState, torn: Collection[IpSet]) -> Iterator[PolicyState]:
     """The desired state with rules that use copies of the sets: first with the sets as they were, then as desired."""
-    names = {each.name: each.name[:30] + _COPY for each in torn}
+    names = {each.name: another_name(each.name, _COPY) for each in torn}
     copies = {names[each.name]: replace(each, name=names[each.name]) for each in torn}
     tables = {family: renamed(table, names) for family, table in desired.tables.items()}
     before = {each.name: known.sets[each.name] for each in torn}

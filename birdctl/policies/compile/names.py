@@ -13,6 +13,7 @@ from birdctl.addresses import Family
 from birdctl.netfilter.model import Rule
 from birdctl.policies.model import CHAIN_PREFIX, SET_PREFIX, Direction
 
+_LONGEST_SET_NAME = 31
 SHORT = {Direction.INGRESS: "IN", Direction.EGRESS: "EG"}
 
 POLICY = f"{CHAIN_PREFIX}POLICY"
@@ -66,3 +67,8 @@ def digest(parts: Iterable[str]) -> str:
         found.update(b"%d:" % len(data))
         found.update(data)
     return found.hexdigest()[:16]
+
+
+def another_name(name: str, mark: str) -> str:
+    """For a set that has to be there beside the one of its name; `mark` is one character."""
+    return name[: _LONGEST_SET_NAME - 1] + mark

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -28,7 +28,7 @@ def complaint(error: msgspec.ValidationError, type_: Any, document: Any) -> tupl
             return path, "is required"
         return path, unknown(field["field"], [one.encode_name for one in msgspec.structs.fields(annotation)])
     if choice := _INVALID_CHOICE.match(problem):
-        return path, f"expected {_one_of(get_args(annotation))}, got {choice['value']}"
+        return path, f"expected {one_of(get_args(annotation))}, got {choice['value']}"
     problem = problem.replace("`", "")
     remedy = ": put it in quotes" if _UNQUOTED.match(problem) else ""
     return path, problem[:1].lower() + problem[1:] + remedy
@@ -76,5 +76,6 @@ def _without_none(annotation: Any) -> Any:
     return next(one for one in get_args(annotation) if one is not NoneType)
 
 
-def _one_of(choices: tuple[str, ...]) -> str:
+def one_of(choices: Sequence[str]) -> str:
+    """`a, b or c`."""
     return " or ".join(filter(None, (", ".join(choices[:-1]), choices[-1])))

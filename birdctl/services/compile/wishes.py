@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from birdctl.cluster.annotations import annotation
+from birdctl.cluster.complaint import one_of
 from birdctl.cluster.faults import Faults
 from birdctl.cluster.objects import Labels, Service
 from birdctl.cluster.serviceaddresses import stays_local
@@ -117,8 +118,7 @@ def _persistence(service: Service, faults: Faults) -> int:
 
 def _check(field: str, word: str, known: Sequence[str], instead: str, faults: Faults) -> None:
     if word and word not in known:
-        expected = f"{', '.join(known[:-1])} or {known[-1]}"
-        faults.add(field, f"expected {expected}, got {word!r}; {instead}")
+        faults.add(field, f"expected {one_of(known)}, got {word!r}; {instead}")
 
 
 def _direct(annotations: Labels, faults: Faults) -> bool:

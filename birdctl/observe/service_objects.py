@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +16,7 @@ from birdctl.cluster.objects import Service, ServicePort
 from birdctl.cluster.store import Cluster
 from birdctl.errors import BirdctlError, InputError
 from birdctl.observe import services
+from birdctl.observe.listing import some
 from birdctl.observe.views import Service as Server
 from birdctl.observe.views import Step, View
 from birdctl.routing.compile.services import UNPROGRAMMED, Considered
@@ -124,7 +125,7 @@ def _told(problem: InputError, service: Service) -> str:
 def _itself(service: Service, part: ServicePart) -> Step:
     if part.left_alone:
         return Step(subject="service", holds=False, text=f"nothing is served: it {part.left_alone}")
-    ports = _listed([_port(each) for each in service.spec.ports]) or "no ports"
+    ports = some([_port(each) for each in service.spec.ports], _LISTED) or "no ports"
     return Step(subject="service", text=f"type {service.spec.type}, {ports}")
 
 
@@ -191,14 +192,14 @@ class _Steps:
             if not each.what.startswith(tuple(Family)):
                 groups.setdefault(each.reason, []).append(each.what)
         for reason, what in groups.items():
-            yield Step(subject="left out", holds=False, text=f"{_listed(what)}: {reason}")
+            yield Step(subject="left out", holds=False, text=f"{some(what, _LISTED)}: {reason}")
 
     def _endpoints(self) -> Iterator[Step]:
         groups: dict[tuple[bool, str], list[str]] = {}
         for each in self._backends():
             groups.setdefault(self._verdict(each), []).append(_name(each))
         for (holds, reason), names in sorted(groups.items(), reverse=True):
-            yield Step(subject="endpoints", holds=holds, text=f"{len(names)} {reason}: {_listed(names)}")
+            yield Step(subject="endpoints", holds=holds, text=f"{len(names)} {reason}: {some(names, _LISTED)}")
         if not groups:
             yield Step(subject="endpoints", holds=False, text="no EndpointSlice names any")
 
@@ -250,11 +251,6 @@ def _policy(service: Service, found: Wishes) -> Iterator[str]:
         yield f"load balancer addresses are for {', '.join(ranges)} alone"
     if service.spec.publish_not_ready_addresses:
         yield "endpoints that are not ready count"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return f"{', '.join(names[:_LISTED])}{more}"
 
 
 def _name(backend: Backend) -> str:

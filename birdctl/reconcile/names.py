@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 
@@ -17,9 +15,3 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def count(self) -> int:
         return len(self.added) + len(self.removed) + len(self.changed)
-
-
-def some(names: Sequence[str], limit: int) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

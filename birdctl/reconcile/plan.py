@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from birdctl.errors import InputError, UnsafePlan
-from birdctl.reconcile.names import some
+from birdctl.observe.listing import some
 from birdctl.routing.impact import Effect, Impact, OriginatedPrefix, SessionImpact
 
 _NAMED = 8

@@ -10,8 +10,9 @@ import msgspec
 from birdctl.errors import InputError
 from birdctl.netfilter import iptables_text
 from birdctl.netfilter.model import IpSet, Owner, Rule, Table
+from birdctl.observe.listing import some
 from birdctl.policies.model import PolicyState
-from birdctl.reconcile.names import Names, some
+from birdctl.reconcile.names import Names
 
 _NAMED = 20
 """How many policies of a kind the text names; the document names all."""

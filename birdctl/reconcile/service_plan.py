@@ -9,7 +9,8 @@ import msgspec
 
 from birdctl.addresses import Address, sort_key
 from birdctl.errors import InputError, UnsafePlan
-from birdctl.reconcile.names import Names, some
+from birdctl.observe.listing import some
+from birdctl.reconcile.names import Names
 from birdctl.services.model import ServerKey, ServiceState, VirtualServer
 
 _NAMED = 20

@@ -148,11 +148,16 @@ def test_the_leader_gives_addresses_and_says_how_many_are_left(world: World) -> 
     assert status["ipv6"] == {"total": 2**53, "assigned": 0}
 
 
-def test_an_exhausted_pool_is_an_event_of_the_service_and_more_range_mends_it(world: World) -> None:
+def with_the_only_address(world: World, service: str) -> None:
+    """It has all that the pool has."""
     world.pool("small", "192.0.2.9/32")
     world.start("a")
-    world.serve("first")
-    eventually(lambda: world.given(["first"]), 30)
+    world.serve(service)
+    eventually(lambda: world.given([service]), 30)
+
+
+def test_an_exhausted_pool_is_an_event_of_the_service_and_more_range_mends_it(world: World) -> None:
+    with_the_only_address(world, "first")
     world.serve("second")
 
     def told() -> list[str]:
@@ -197,10 +202,7 @@ def test_addresses_stay_over_a_restart_and_come_free_with_their_service(world: W
 
 
 def test_a_service_that_is_no_load_balancer_any_more_gives_its_address_back(world: World) -> None:
-    world.pool("small", "192.0.2.9/32")
-    world.start("a")
-    world.serve("one")
-    eventually(lambda: world.given(["one"]), 30)
+    with_the_only_address(world, "one")
     world.serve("two")
     world.change("one", type="ClusterIP", allocateLoadBalancerNodePorts=None)
     eventually(lambda: world.given(["two"]), 10)

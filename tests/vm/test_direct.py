@@ -15,7 +15,7 @@ from birdctl.services.direct import PRIORITY, TABLE, DirectReturns
 from birdctl.services.model import Scheduler
 from birdctl.services.tunnel_ends import DEVICES
 from tests.bird.daemon import Namespace
-from tests.vm.direct_network import IPTABLES, VIPS, Network
+from tests.vm.direct_network import IPTABLES, VIPS, Network, Node
 
 BULK = 300_000
 """Bytes: many full packets."""
@@ -34,22 +34,29 @@ def network(_network: Network) -> Network:
     return _network
 
 
-@pytest.mark.parametrize("of", Family)
-@pytest.mark.parametrize("where", [0, 1], ids=["a pod of this node", "a pod of another node"])
-def test_a_client_talks_to_the_vip_and_hears_from_it(network: Network, of: Family, where: int) -> None:
-    gateway, node = network.nodes[0], network.nodes[where]
-    gateway.serve(of, node)
+HERE_AND_THERE = pytest.mark.parametrize("where", [0, 1], ids=["a pod of this node", "a pod of another node"])
+
+
+def serving(network: Network, of: Family, where: int) -> Node:
+    """The node whose pod answers; the first one balances."""
+    node = network.nodes[where]
+    network.nodes[0].serve(of, node)
     node.serve(of, node)
+    return node
+
+
+@pytest.mark.parametrize("of", Family)
+@HERE_AND_THERE
+def test_a_client_talks_to_the_vip_and_hears_from_it(network: Network, of: Family, where: int) -> None:
+    node = serving(network, of, where)
     assert network.ask(of) == node.name
     assert network.ask(of, BULK) == node.name
 
 
 @pytest.mark.parametrize("of", Family)
 def test_answers_do_not_come_back_to_the_node_that_balances(network: Network, of: Family) -> None:
-    gateway, other = network.nodes
-    gateway.serve(of, other)
-    other.serve(of, other)
-    gateway.namespace.run(f"{IPTABLES[of]} -A FORWARD -s {VIPS[of]} -j DROP")
+    other = serving(network, of, 1)
+    network.nodes[0].namespace.run(f"{IPTABLES[of]} -A FORWARD -s {VIPS[of]} -j DROP")
     assert network.ask(of, BULK) == other.name
 
 
@@ -62,9 +69,7 @@ def forwarded(namespace: Namespace, of: Family) -> int:
 @pytest.mark.parametrize("of", Family)
 def test_what_the_vip_does_not_serve_is_refused_at_once_and_not_sent_around(network: Network, of: Family) -> None:
     """The VIP is not the node's, whose way to it leads back to the router."""
-    gateway, other = network.nodes
-    gateway.serve(of, other)
-    other.serve(of, other)
+    gateway, other = network.nodes[0], serving(network, of, 1)
     before = forwarded(network.router, of)
     for place in (network.client, gateway.namespace, gateway.pod):
         with place.inside(), pytest.raises(ConnectionRefusedError):
@@ -76,12 +81,10 @@ def test_what_the_vip_does_not_serve_is_refused_at_once_and_not_sent_around(netw
 
 
 @pytest.mark.parametrize("of", Family)
-@pytest.mark.parametrize("where", [0, 1], ids=["a pod of this node", "a pod of another node"])
+@HERE_AND_THERE
 def test_a_pod_is_told_that_its_packets_are_too_big(network: Network, of: Family, where: int) -> None:
     """By the router, which answers the VIP."""
-    gateway, node = network.nodes[0], network.nodes[where]
-    gateway.serve(of, node)
-    node.serve(of, node)
+    node = serving(network, of, where)
     network.router.run("ip link set client mtu 1300")
     try:
         assert network.ask(of, BULK) == node.name

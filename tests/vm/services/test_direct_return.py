@@ -14,11 +14,11 @@ from tests.vm.world import PORT
 
 TUNNEL = {"birdctl.io/service.dsr": "tunnel"}
 BOTH = (Protocol.TCP, Protocol.UDP)
+PORTS = [{"name": each.lower(), "protocol": each, "port": PORT, "targetPort": PORT} for each in BOTH]
 
 
 def serve(cluster: Cluster, pods: list[str], **more: Any) -> Proxied:
-    ports = [{"name": each.lower(), "protocol": each, "port": PORT, "targetPort": PORT} for each in BOTH]
-    return cluster.serve(pods, BOTH, TUNNEL, ports=ports, **more)
+    return cluster.serve(pods, BOTH, TUNNEL, ports=PORTS, **more)
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +83,7 @@ def test_another_scheduler_takes_no_connection_from_it(cluster: Cluster, schedul
     address = served.external_ip(Family.IPV4)
     with cluster.client.connect(address, PORT) as connection:
         first = connection.ask().name
-        ports = [{"name": each.lower(), "protocol": each, "port": PORT, "targetPort": PORT} for each in BOTH]
-        cluster.write(served, BOTH, {**TUNNEL, "birdctl.io/service.scheduler": scheduler}, ports=ports)
+        cluster.write(served, BOTH, {**TUNNEL, "birdctl.io/service.scheduler": scheduler}, ports=PORTS)
         cluster.converge()
         assert cluster.client.ask(address, PORT).name in {"n1-a", "n2-a"}
         assert connection.ask().name == first

@@ -1,7 +1,8 @@
 """Writes what the agent says into the API server, from a thread of its own: a slow server never delays routing.
 
 Written when something changed, a little later than that (the nodes of a cluster change together, so each waits a
-different time), and not more often than every ten seconds; counts of prefixes alone are worth a write a minute.
+different time), and not more often than every ten seconds; counts of prefixes alone are worth a write a minute, and
+one at the next turn after something else changed: routes come a moment after their session.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Publisher:
         self._state: State | None = None
         self._annotations: dict[str, str] = {}
         self._status: dict[str, Any] | None = None
-        self._counted_at = 0.0
+        self._counts_at = 0.0
         self._error = ""
 
     def start(self) -> None:
@@ -89,8 +90,13 @@ class Publisher:
         if self._status is None:
             self._status = self._read_or_create()
         status = node_state(state, self._status, time_of_day(time.time()))
-        counts = time.monotonic() - self._counted_at > COUNTS_SECONDS
-        if essence(status, counts=counts) == essence(self._status, counts=counts):
+        last = self._status
+
+        def differs(*, counts: bool) -> bool:
+            return bool(essence(status, counts=counts) != essence(last, counts=counts))
+
+        changed = differs(counts=False)
+        if not changed and (time.monotonic() < self._counts_at or not differs(counts=True)):
             return
         path = path_of(BGPNodeState, self._node, subresource="status")
         try:
@@ -100,7 +106,7 @@ class Publisher:
                 self._status = None  # somebody deleted it: made again at the next try
             raise
         self._status = status
-        self._counted_at = time.monotonic()
+        self._counts_at = 0.0 if changed else time.monotonic() + COUNTS_SECONDS
 
     def _read_or_create(self) -> dict[str, Any]:
         """The `status` that is there; empty in a BGPNodeState that had to be made."""

@@ -86,7 +86,7 @@ def test_sessions_are_told_in_the_node_state_and_on_the_node(two: Two, name: str
     eventually(lambda: two.state(name).get("established") == "1/1", 30)
     (peer,) = two.state(name)["peers"]
     assert (peer["peer"], peer["type"], peer["state"]) == (other, "mesh", "Established")
-    assert peer["families"]["ipv4"]["accepted"] == 1
+    eventually(lambda: two.state(name)["peers"][0]["families"]["ipv4"]["accepted"] == 1, 30)
     eventually(lambda: two.annotations(name).get("birdctl.io/bgp-state") == "1/1", 30)
 
 

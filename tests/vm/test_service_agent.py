@@ -60,7 +60,7 @@ class Scene:
 
     def says(self) -> str:
         """Who answers a client on the node by the service."""
-        return self.node.ask(VIP, 80, timeout=2).name
+        return self.node.ask(VIP, 80).name
 
     def restart(self, number: signal.Signals = signal.SIGKILL) -> None:
         self.agent.kill_agent(number)
@@ -135,9 +135,7 @@ def test_services_work_however_often_and_wherever_the_agent_dies(scene: Scene) -
         scene.agent.start_agent("--run-router=false")
         scene.says()
     converged(scene.agent)
-    assert {scene.node.ask(f"10.96.1.{number + 1}", 80, timeout=2).name for number in range(8)} <= {
-        pod.name for pod in scene.pods
-    }
+    assert {scene.node.ask(f"10.96.1.{number + 1}", 80).name for number in range(8)} <= {pod.name for pod in scene.pods}
     planned = scene.agent.birdctl("plan", "--run-router=false", "--exit-code")
     assert planned.returncode == 0, planned.stdout
 
@@ -198,7 +196,7 @@ def test_a_node_port_is_on_each_address_that_the_node_gets(scene: Scene) -> None
     scene.start("--nodeport-bindon-all-ip")
     scene.sh("ip address add 192.0.2.5/32 dev lo")
     eventually(lambda: "192.0.2.5:30080" in scene.sh("ipvsadm-save -n"))
-    assert scene.node.ask("192.0.2.5", 30080, timeout=2).name in {pod.name for pod in scene.pods}
+    assert scene.node.ask("192.0.2.5", 30080).name in {pod.name for pod in scene.pods}
     scene.sh("ip address del 192.0.2.5/32 dev lo")
     eventually(lambda: "192.0.2.5:30080" not in scene.sh("ipvsadm-save -n"))
 

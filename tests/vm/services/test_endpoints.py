@@ -24,7 +24,7 @@ CONDITIONS: dict[str, tuple[Mapping[str, bool], bool]] = {
 
 def answering(cluster: Cluster, served: Proxied, asking: str = "n1-c", of: Family = Family.IPV4) -> set[str]:
     place = cluster.everybody[asking]
-    return {place.ask(served.cluster_ip(of), 80, timeout=2).name for _ in range(6)}
+    return {place.ask(served.cluster_ip(of), 80).name for _ in range(6)}
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
@@ -102,7 +102,7 @@ def test_a_connection_to_a_port_without_an_endpoint_is_reset(cluster: Cluster, o
     for place in (cluster.client, cluster.pods["n1-c"]):
         for address, port in (node_port, (served.external_ip(of), 80)):
             with pytest.raises(ConnectionRefusedError):
-                place.ask(address, port, timeout=0.5)
+                place.ask(address, port, timeout=0.9)
 
 
 def test_a_service_of_too_many_ports_is_told_and_serves_what_it_may_and_others_work(cluster: Cluster) -> None:

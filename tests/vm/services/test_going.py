@@ -29,14 +29,14 @@ def connected(cluster: Cluster, served: Proxied, asking: str, of: Family, to: st
     """To this endpoint."""
     address = served.external_ip(of) if asking == "client" else served.cluster_ip(of)
     while True:
-        connection = cluster.everybody[asking].connect(address, 80, timeout=3)
+        connection = cluster.everybody[asking].connect(address, 80)
         if connection.ask().name == to:
             return connection
         connection.close()
 
 
 def chosen(cluster: Cluster, served: Proxied, of: Family = Family.IPV4) -> set[str]:
-    return {cluster.pods["n1-c"].ask(served.cluster_ip(of), 80, timeout=3).name for _ in range(4)}
+    return {cluster.pods["n1-c"].ask(served.cluster_ip(of), 80).name for _ in range(4)}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -103,7 +103,7 @@ def test_a_datagram_socket_that_goes_on_sending_reaches_another_endpoint(
     protocols = [Protocol.UDP]
     served = cluster.serve(["n1-a"], protocols)
     address = served.external_ip(of) if way == "outside" else served.cluster_ip(of)
-    with cluster.everybody[WAYS[way]].connect(address, 80, Protocol.UDP, timeout=2) as connection:
+    with cluster.everybody[WAYS[way]].connect(address, 80, Protocol.UDP) as connection:
         assert connection.ask().name == "n1-a"
         cluster.set_endpoints(served, ["n2-a"], protocols)
         assert connection.ask().name == "n2-a"
@@ -114,7 +114,7 @@ def test_a_datagram_socket_that_goes_on_sending_reaches_another_endpoint(
 @pytest.mark.parametrize("of", Family)
 def test_datagrams_that_were_refused_arrive_when_there_is_an_endpoint(cluster: Cluster, of: Family) -> None:
     served = cluster.serve([], [Protocol.UDP])
-    with cluster.pods["n1-c"].connect(served.cluster_ip(of), 80, Protocol.UDP, timeout=2) as connection:
+    with cluster.pods["n1-c"].connect(served.cluster_ip(of), 80, Protocol.UDP) as connection:
         with pytest.raises(ConnectionRefusedError):
             connection.ask()
         cluster.set_endpoints(served, ["n2-a"], [Protocol.UDP])

@@ -20,7 +20,7 @@ ENDING = {"ready": False, "serving": True, "terminating": True}
 
 def refused(place: Place, address: str, port: int = 80) -> None:
     with pytest.raises(ConnectionRefusedError):
-        place.ask(address, port, timeout=5)
+        place.ask(address, port)
 
 
 def dropped(place: Place, address: str, port: int = 80) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+
 import msgspec
 
-from birdctl.addresses import Address, Family
+from birdctl.addresses import Address, Family, Prefix, sort_key
 from birdctl.allocation.options import AllocationOptions
 from birdctl.allocation.spans import Span, hosts, whole, without
 from birdctl.cluster.bgp import AddressPool
-from birdctl.cluster.objects import Labels, LabelSelector, Service
-from birdctl.cluster.pools import PoolRanges, read
+from birdctl.cluster.faults import Faults
+from birdctl.cluster.nodes import pod_cidrs
+from birdctl.cluster.objects import Labels, LabelSelector, Node, Service
+from birdctl.cluster.pools import PoolRanges, overlapped, read
 from birdctl.cluster.store import Cluster
 from birdctl.errors import InputError
 
@@ -39,26 +43,40 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pools(cluster: Cluster, options: AllocationOptions) -> tuple[tuple[Pool, ...], tuple[InputError, ...]]:
-    """All usable pools by name, that of the settings last, and what is wrong with the others."""
+    """All usable pools by name, that of the settings last, and what is wrong. None gives the addresses of pods."""
+    pods = {
+        cidr: node.ref
+        for _, node in sorted(cluster.objects(Node).items())
+        for cidr in sorted(pod_cidrs(node, Faults(node.ref)), key=sort_key)
+    }
     found: list[Pool] = []
     problems: list[InputError] = []
     for _, each in sorted(cluster.objects(AddressPool).items()):
         ranges = read(each, options.service_cluster_ip_range)
-        problems += ranges.problems
+        problems += ranges.problems or _of_pods(each.ref, "spec.ranges", ranges.prefixes, pods)
         if not ranges.problems:
-            found.append(_pool(each, ranges))
+            found.append(_pool(each, ranges, pods))
     if options.loadbalancer_ip_range:
-        spans = without(map(hosts, options.loadbalancer_ip_range), map(whole, options.service_cluster_ip_range))
-        found.append(Pool(name=FROM_SETTINGS, spans=spans))
+        holes = map(whole, (*options.service_cluster_ip_range, *pods))
+        problems += _of_pods(FROM_SETTINGS, "", options.loadbalancer_ip_range, pods)
+        found.append(Pool(name=FROM_SETTINGS, spans=without(map(hosts, options.loadbalancer_ip_range), holes)))
     return tuple(found), tuple(problems)
 
 
-def _pool(item: AddressPool, given: PoolRanges) -> Pool:
+def _of_pods(origin: str, field: str, ranges: Iterable[Prefix], pods: Mapping[Prefix, str]) -> Iterator[InputError]:
+    for prefix in ranges:
+        if cidr := overlapped(prefix, pods):
+            yield InputError(
+                origin, field, f"{prefix} overlaps pod CIDR {cidr} of {pods[cidr]}: what is in it is not given"
+            )
+
+
+def _pool(item: AddressPool, given: PoolRanges, pods: Iterable[Prefix]) -> Pool:
     """A range with a dash is taken by its word; a prefix has addresses that no host can have."""
     spans = (whole(prefix) if "-" in text else hosts(prefix) for text, prefixes in given.ranges for prefix in prefixes)
     return Pool(
         name=item.name,
-        spans=without(spans, map(whole, given.excluded)),
+        spans=without(spans, map(whole, (*given.excluded, *pods))),
         auto_assign=item.spec.auto_assign,
         namespace_selector=item.spec.namespace_selector,
         service_selector=item.spec.service_selector,

@@ -40,9 +40,9 @@ def read(pool: AddressPool, cluster_ranges: Sequence[Prefix]) -> PoolRanges:
     excluded = tuple(_spans("spec.exclude", pool.spec.exclude, faults))
     for _, prefixes in ranges:
         for prefix in prefixes:
-            if inside := _overlapped(prefix, cluster_ranges):
+            if inside := overlapped(prefix, cluster_ranges):
                 faults.add("spec.ranges", f"{prefix} overlaps {inside} of --service-cluster-ip-range")
-            if inside := _overlapped(prefix, _NO_HOSTS):
+            if inside := overlapped(prefix, _NO_HOSTS):
                 faults.add("spec.ranges", f"{prefix} overlaps {inside}: nobody reaches a host there")
     if faults:
         return PoolRanges(ranges=(), excluded=(), problems=tuple(faults))
@@ -63,5 +63,6 @@ def _spans(field: str, texts: Iterable[str], faults: Faults) -> Iterator[tuple[s
         yield text, faults.read(f"{field}[{index}]", parse_span, text) or ()
 
 
-def _overlapped(prefix: Prefix, own: Iterable[Prefix]) -> Prefix | None:
+def overlapped(prefix: Prefix, own: Iterable[Prefix]) -> Prefix | None:
+    """The first of `own` that has addresses of `prefix`."""
     return next((each for each in own if family(each) is family(prefix) and each.overlaps(prefix)), None)

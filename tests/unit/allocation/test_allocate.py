@@ -21,6 +21,7 @@ from birdctl.cluster.objects import (
     Namespace,
     Node,
     NodeAddress,
+    NodeSpec,
     NodeStatus,
     ObjectMeta,
     Service,
@@ -62,9 +63,9 @@ def namespace(name: str, **labels: str) -> Namespace:
     return Namespace(metadata=ObjectMeta(name=name, labels=labels))
 
 
-def node(name: str, *addresses: str) -> Node:
+def node(name: str, *addresses: str, pods: tuple[str, ...] = ()) -> Node:
     entries = tuple(NodeAddress(type="InternalIP", address=address) for address in addresses)
-    return Node(metadata=ObjectMeta(name=name), status=NodeStatus(addresses=entries))
+    return Node(metadata=ObjectMeta(name=name), spec=NodeSpec(pod_cidrs=pods), status=NodeStatus(addresses=entries))
 
 
 def allocated(*objects: Any, options: AllocationOptions = OPTIONS) -> Allocation:
@@ -348,6 +349,16 @@ def test_no_service_gets_or_keeps_an_address_of_a_node() -> None:
     assert problems(found) == [
         "Service default/b: status.loadBalancer: 192.0.2.1 is held by Node n1 (its own address): it gets another one"
     ]
+
+
+def test_no_pool_gives_addresses_of_pods_and_that_is_told() -> None:
+    """The node that has the pods would never see the packets of others."""
+    options = AllocationOptions(loadbalancer_ip_range=(parse_prefix("192.0.2.16/30"),))
+    pods = node("n1", pods=("192.0.2.0/29", "192.0.2.16/31"))
+    found = allocated(pods, pool("a", "192.0.2.6-192.0.2.9"), *map(service, "abcd"), options=options)
+    assert addresses(found) == {"a": "192.0.2.8", "b": "192.0.2.9", "c": "192.0.2.18", "d": ""}
+    assert [text.partition(":")[0] for text in problems(found)[:2]] == ["AddressPool a", "--loadbalancer-ip-range"]
+    assert "192.0.2.16/30 overlaps pod CIDR 192.0.2.16/31 of Node n1" in problems(found)[1]
 
 
 def test_the_range_of_the_settings_is_a_pool_after_all_others() -> None:

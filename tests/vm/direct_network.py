@@ -119,7 +119,7 @@ class Network:
         with ExitStack() as stack:
             self.router, self.client = (stack.enter_context(Namespace()) for _ in range(2))
             self.router.run(_FORWARDING)
-            Cable(self.router, self.client, "client", "192.0.2.", "2001:db8:c::")
+            self.client_address = Cable(self.router, self.client, "client", "192.0.2.", "2001:db8:c::").ends[1]
             self.nodes = tuple(Node(number, self.router, stack) for number in (1, 2))
             self.direct_to(self.nodes[0])
             self._stack = stack.pop_all()

@@ -60,9 +60,12 @@ def test_answers_do_not_come_back_to_the_node_that_balances(network: Network, of
     assert network.ask(of, BULK) == other.name
 
 
-def forwarded(namespace: Namespace, of: Family) -> int:
-    """How many packets went through so far."""
-    name = {Family.IPV4: "IpForwDatagrams", Family.IPV6: "Ip6OutForwDatagrams"}[of]
+FORWARDED = {Family.IPV4: "IpForwDatagrams", Family.IPV6: "Ip6OutForwDatagrams"}
+TOO_BIG = {Family.IPV4: "IcmpOutDestUnreachs", Family.IPV6: "Icmp6OutPktTooBigs"}
+
+
+def counted(namespace: Namespace, name: str) -> int:
+    """What the kernel has counted there so far: nstat(8)."""
     return int(namespace.run(f"nstat -asz {name}").split()[-2])
 
 
@@ -70,26 +73,29 @@ def forwarded(namespace: Namespace, of: Family) -> int:
 def test_what_the_vip_does_not_serve_is_refused_at_once_and_not_sent_around(network: Network, of: Family) -> None:
     """The VIP is not the node's, whose way to it leads back to the router."""
     gateway, other = network.nodes[0], serving(network, of, 1)
-    before = forwarded(network.router, of)
+    before = counted(network.router, FORWARDED[of])
     for place in (network.client, gateway.namespace, gateway.pod):
         with place.inside(), pytest.raises(ConnectionRefusedError):
             socket.create_connection((str(VIPS[of]), 81), 5)
         with place.inside():
             subprocess.run(["ping", "-c", "2", "-W", "1", str(VIPS[of])], capture_output=True, check=False)
-    assert forwarded(network.router, of) - before < 20
+    assert counted(network.router, FORWARDED[of]) - before < 20
     assert network.ask(of, BULK) == other.name
 
 
 @pytest.mark.parametrize("of", Family)
 @HERE_AND_THERE
 def test_a_pod_is_told_that_its_packets_are_too_big(network: Network, of: Family, where: int) -> None:
-    """By the router, which answers the VIP."""
+    """By the router, which answers the VIP. What the client sends is as big as ever."""
     node = serving(network, of, where)
-    network.router.run("ip link set client mtu 1300")
+    narrow = f"{network.client_address[of]} dev client mtu lock 1300"
+    before = counted(network.router, TOO_BIG[of])
+    network.router.run(f"ip route add {narrow}")
     try:
         assert network.ask(of, BULK) == node.name
     finally:
-        network.router.run("ip link set client mtu 1500")
+        network.router.run(f"ip route del {narrow}")
+    assert counted(network.router, TOO_BIG[of]) > before
 
 
 @pytest.mark.parametrize("of", Family)

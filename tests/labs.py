@@ -69,7 +69,7 @@ class Lab:
     def show(self, what: str, *arguments: str) -> list[dict[str, Any]]:
         """The items of `birdctl show WHAT -o json` for this lab."""
         done = self.birdctl("show", what, "-o", "json", "--lab", self.name, *arguments)
-        assert done.stdout, done.stderr
+        assert done.stdout, (done.returncode, done.stderr)
         items: list[dict[str, Any]] = json.loads(done.stdout)["items"]
         return items
 

@@ -64,7 +64,12 @@ class Machine:
         self._command = list(command)
         self._temporary = tempfile.TemporaryDirectory(prefix="birdctl-machine-")
         self.folder = Path(self._temporary.name)
-        inside = {"GLIBC_TUNABLES": _WITHOUT_AVX512, "TMPDIR": "/run/tmp", "MACHINE": str(self.folder)}
+        inside = {
+            "GLIBC_TUNABLES": _WITHOUT_AVX512,
+            "TMPDIR": "/run/tmp",
+            "MACHINE": str(self.folder),
+            "PYTHONFAULTHANDLER": "1",
+        }
         variables = {**os.environ, **inside, **(environment or {})}
         words = ("env", f"--chdir={Path.cwd()}", "-i", *(f"{name}={value}" for name, value in variables.items()))
         (self.folder / "command").write_text(shlex.join((*words, *command)))

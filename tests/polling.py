@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(predicate: Callable[[], T], timeout: float = 10.0, *, pause: float = 0.01) -> T:
+def eventually(predicate: Callable[[], T], timeout: float = 30.0, *, pause: float = 0.01) -> T:
     """The first true value of `predicate`; fails the test when there is none within `timeout` seconds.
 
     An AssertionError of the predicate counts as "not yet", and is the message in the end.

@@ -100,7 +100,7 @@ class Bird:
             self._process = subprocess.Popen(
                 self._namespace.command(*_ENDS_WITH_US, *self.program.command, *arguments), stderr=log, stdout=log
             )
-        eventually(self._answers, 5)
+        eventually(self._answers)
         return self
 
     def request(self, command: str) -> Reply:

@@ -129,7 +129,7 @@ def test_a_commit_that_nobody_confirms_is_undone_by_bird(
     commit(backend, "one")
 
     def wait_until_undone() -> None:
-        eventually(lambda: backend.status().digest == "one", 5)
+        eventually(lambda: backend.status().digest == "one")
 
     before("configure confirm", wait_until_undone)
     with pytest.raises(NotConverged, match="undid two before it was confirmed"):

@@ -109,7 +109,7 @@ def test_bird_goes_back_by_itself_after_the_agent_died(bird: Bird, folder: Path)
 
     assert in_child(die_before_the_confirm) == signal.SIGKILL
     assert backend.status().digest == "two"
-    eventually(lambda: backend.status().digest == "one", 5)
+    eventually(lambda: backend.status().digest == "one")
 
 
 def test_a_confirmed_commit_is_finished_by_the_next_pass(bird: Bird, backend: BirdBackend, folder: Path) -> None:

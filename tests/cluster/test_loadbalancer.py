@@ -142,7 +142,7 @@ def test_the_leader_gives_addresses_and_says_how_many_are_left(world: World) -> 
         "mail": ["192.0.2.2"],
     }
     path = path_of(AddressPool, "public")
-    eventually(lambda: json.loads(world.server.client.request("GET", path)).get("status"), 10)
+    eventually(lambda: json.loads(world.server.client.request("GET", path)).get("status"))
     status = json.loads(world.server.client.request("GET", path))["status"]
     assert status["ipv4"] == {"total": 6, "assigned": 2}
     assert status["ipv6"] == {"total": 2**53, "assigned": 0}
@@ -167,7 +167,7 @@ def test_an_exhausted_pool_is_an_event_of_the_service_and_more_range_mends_it(wo
     eventually(told, 30)
     assert "no IPv4 address is free in small: add a range" in told()[0]
     world.pool("small", "192.0.2.9/32", "192.0.2.20-192.0.2.21")
-    eventually(lambda: world.given(["second"]), 10)
+    eventually(lambda: world.given(["second"]))
     assert world.addresses() == {"first": ["192.0.2.9"], "second": ["192.0.2.20"]}
 
 
@@ -197,7 +197,7 @@ def test_addresses_stay_over_a_restart_and_come_free_with_their_service(world: W
     assert {name: found[name] for name in before} == before
     world.delete("one")
     world.serve("four")
-    eventually(lambda: world.given(["four"]), 10)
+    eventually(lambda: world.given(["four"]))
     no_address_twice(world.addresses())
 
 
@@ -205,7 +205,7 @@ def test_a_service_that_is_no_load_balancer_any_more_gives_its_address_back(worl
     with_the_only_address(world, "one")
     world.serve("two")
     world.change("one", type="ClusterIP", allocateLoadBalancerNodePorts=None)
-    eventually(lambda: world.given(["two"]), 10)
+    eventually(lambda: world.given(["two"]))
     assert world.addresses() == {"one": [], "two": ["192.0.2.9"]}
 
 
@@ -217,16 +217,16 @@ def test_services_follow_what_they_ask_for(world: World) -> None:
     world.serve("other", loadBalancerClass="example.com/other")
     eventually(lambda: world.addresses()["web"] == ["192.0.2.1", "2001:db8::1"], 30)
     world.change("web", loadBalancerIP="192.0.2.77")
-    eventually(lambda: world.addresses()["web"] == ["192.0.2.77", "2001:db8::1"], 10)
+    eventually(lambda: world.addresses()["web"] == ["192.0.2.77", "2001:db8::1"])
     world.change("web", ipFamilyPolicy="SingleStack")
-    eventually(lambda: world.addresses()["web"] == ["192.0.2.77"], 10)
+    eventually(lambda: world.addresses()["web"] == ["192.0.2.77"])
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "taker"}}
     world.server.apply(node)
     addresses = {"status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.77"}]}}
     world.server.client.request("PATCH", path_of(Node, "taker", subresource="status"), addresses, MERGE_PATCH)
-    eventually(lambda: world.addresses()["web"] == [], 10)
+    eventually(lambda: world.addresses()["web"] == [])
     world.change("web", loadBalancerIP=None)
-    eventually(lambda: world.addresses() == {"other": [], "web": ["192.0.2.1"]}, 10)
+    eventually(lambda: world.addresses() == {"other": [], "web": ["192.0.2.1"]})
 
 
 @pytest.mark.timeout(300)

@@ -105,9 +105,9 @@ def policed(apiserver: KubeApiServer, tmp_path: Path) -> Iterator[Policed]:
 def test_a_policy_that_the_kernel_refuses_closes_its_pods_and_says_so_in_an_event(policed: Policed) -> None:
     apiserver, agent = policed.apiserver, policed.agent
     apiserver.apply(FROM_CLIENT, PORT_80)
-    name = eventually(policed.set_of_peers, 10)
+    name = eventually(policed.set_of_peers)
     apiserver.delete(FROM_CLIENT)
-    eventually(lambda: name not in policed.space.run("ipset list -n"), 10)
+    eventually(lambda: name not in policed.space.run("ipset list -n"))
     policed.space.run(f"ipset create {name} hash:net,port")
     policed.space.run(f"iptables-nft -A INPUT -m set --match-set {name} src,src")
     apiserver.apply(FROM_CLIENT)

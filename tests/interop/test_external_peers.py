@@ -103,7 +103,7 @@ def test_a_peer_with_bfd_notices_a_frozen_node_and_its_session_comes_back(outsid
     assert bfd_status(outside) == "up"
     (bird,) = outside.lab.pids("node1", "bird")
     outside.lab.run("node1", "kill", "-STOP", bird)
-    eventually(lambda: bfd_status(outside) == "down", timeout=3)
+    eventually(lambda: bfd_status(outside) == "down")
     assert not outside.established("near")
     outside.lab.run("node1", "kill", "-CONT", bird)
     eventually(lambda: outside.established("near"), timeout=20)

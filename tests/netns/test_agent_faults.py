@@ -131,7 +131,7 @@ def test_a_configuration_changed_by_hand_is_put_right(running: Pair) -> None:
     foreign = a.folder / "foreign.conf"
     foreign.write_text(BOOTSTRAP)
     assert not a.bird.request(f'configure "{foreign}"').failed
-    eventually(lambda: "b" in a.peers(), 10)
+    eventually(lambda: "b" in a.peers())
     established(a, b)
 
 
@@ -239,7 +239,7 @@ def test_time_alone_replaces_a_reflector_that_stays_away(running: Pair, manifest
     manifests.write(others[first])
     converged(a)
     assert set(a.peers()) == {first}
-    eventually(lambda: set(a.peers()) == {"b", "c"} - {first}, 10)
+    eventually(lambda: set(a.peers()) == {"b", "c"} - {first})
 
 
 def test_a_second_agent_takes_the_socket_of_one_that_died(running: Pair) -> None:

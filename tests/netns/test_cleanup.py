@@ -121,7 +121,7 @@ def test_sessions_end_and_no_route_chain_or_set_is_left(nodes: list[AgentNode], 
     assert one.bird.config.read_text() == BOOTSTRAP
     assert list(one.run.iterdir()) == []
     assert not list(one.bird.config.parent.glob("*.candidate"))
-    eventually(lambda: two.routes() == set(), 5)
+    eventually(lambda: two.routes() == set())
     assert two.peers() != {"node1": "Established"}
 
 

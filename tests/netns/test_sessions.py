@@ -180,7 +180,7 @@ def test_bfd_notices_a_silent_peer_long_before_the_hold_time(bird_version: BirdP
         eventually(lambda: nodes[0].established("peer_tor2"))
         eventually(lambda: "Up" in nodes[0].lines("show bfd sessions"))
         nodes[1].pause()
-        eventually(lambda: nodes[0].sessions()["peer_tor2"].state != "Established", timeout=5)
+        eventually(lambda: nodes[0].sessions()["peer_tor2"].state != "Established")
         eventually(lambda: nodes[0].kernel_routes() == {})
 
 

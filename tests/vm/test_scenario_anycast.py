@@ -114,7 +114,7 @@ def test_connections_outlive_the_node_they_came_through(lab: Lab) -> None:
         for link in ("eth1", "eth2"):
             lab.run("node3", "ip", "link", "set", link, "down")
         for tor in TORS:
-            eventually(lambda: announcing(lab, tor, FLOWS) == {"node1", "node2"}, 10)  # noqa: B023 - called here
+            eventually(lambda: announcing(lab, tor, FLOWS) == {"node1", "node2"})  # noqa: B023 - called here
 
     steady = flows(lab, 5)["answered"]
     found = flows(lab, 20, lose)

@@ -144,7 +144,7 @@ def test_connections_are_counted_in_items_and_metrics(scene: Scene) -> None:
         connection.ask()
         reals = scene.items()[f"{address} 80/TCP"]["realServers"]
         assert sum(each["activeConnections"] for each in reals) == 1
-    eventually(lambda: scene.metric("birdctl_service_connections_total", address) == before + 1, 10)
+    eventually(lambda: scene.metric("birdctl_service_connections_total", address) == before + 1)
     assert scene.metric("birdctl_service_packets_out_total", address) > 0
     assert scene.items()[f"{address} 80/TCP"]["traffic"]["connections"] == before + 1
 
@@ -208,7 +208,7 @@ def test_a_kernel_that_disagrees_is_an_error(scene: Scene) -> None:
 
 def test_settings_that_are_read_again_withdraw_nothing(scene: Scene) -> None:
     scene.agent.send_signal(signal.SIGHUP)
-    eventually(lambda: scene.agent.logged("settings read again"), 10)
+    eventually(lambda: scene.agent.logged("settings read again"))
     converged(scene.agent)
     assert "was sent it" in scene.explained()
 

@@ -186,7 +186,7 @@ def test_others_virtual_servers_stay(scene: Scene) -> None:
 def test_emptying_a_node_is_refused(scene: Scene) -> None:
     scene.start()
     scene.manifests.remove("Service", "web")
-    eventually(lambda: "would remove all" in scene.agent.error(), 10)
+    eventually(lambda: "would remove all" in scene.agent.error())
     assert scene.says() in {pod.name for pod in scene.pods}
 
 
@@ -286,7 +286,7 @@ def test_direct_server_return_is_withdrawn_before_it_falls(routed: Scene) -> Non
 
 def test_a_service_without_endpoints_is_not_announced_and_comes_back_after_the_hold_down(routed: Scene) -> None:
     routed.manifests.write(*endpoints("web", []))
-    eventually(lambda: not announced(routed), 10)
+    eventually(lambda: not announced(routed))
     withdrawn = time.monotonic()
     routed.manifests.write(*endpoints("web", routed.pods))
     converged(routed.agent)
@@ -332,7 +332,7 @@ def test_the_metrics_tell_how_long_an_endpoint_s_change_took(scene: Scene) -> No
         each["metadata"]["annotations"] = {"endpoints.kubernetes.io/last-change-trigger-time": now}
     scene.manifests.write(*slices)
     converged(scene.agent)
-    text = eventually(lambda: scene.sh("curl -s http://127.0.0.1:20300/metrics"), 10)
+    text = eventually(lambda: scene.sh("curl -s http://127.0.0.1:20300/metrics"))
     assert "birdctl_network_programming_duration_seconds_count 2.0" in text
     assert "birdctl_virtual_servers 2.0" in text
 

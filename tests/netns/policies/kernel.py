@@ -42,7 +42,7 @@ class Kernel:
             self.places[name].run(f"ip route add default via 10.9.{number}.1")
             self.places[name].run(f"ip -6 route add default via fd00:9:{number}::1")
         for name in PLACES:
-            eventually(partial(self.node.run, f"ping -qc 1 -W 1 {address(name, Family.IPV6)}"), 10)
+            eventually(partial(self.node.run, f"ping -qc 1 -W 1 {address(name, Family.IPV6)}"))
 
     def close(self) -> None:
         for each in (self.node, *self.places.values()):

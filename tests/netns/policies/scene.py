@@ -70,7 +70,7 @@ class Scene:
             kernel.node.command(*_ENDS_WITH_US, *self._command("agent", *self.source, *flags)),
             stderr=subprocess.DEVNULL,
         )
-        eventually(lambda: control.socket_path(self.runtime_dir).exists(), 10)
+        eventually(lambda: control.socket_path(self.runtime_dir).exists())
         assert self.birdctl("wait", "--for", "converged", "--timeout", "20s").returncode == 0
 
     @property

@@ -163,10 +163,10 @@ def test_a_forbidden_connection_is_cut_although_its_server_goes_on_talking(clust
 @pytest.fixture
 def default_deny(cluster: World) -> Iterator[World]:
     cluster.set(netpol_default_deny="true")
-    eventually(lambda: "10.244.1.0/24" in rules(cluster, "node1"), 10)
+    eventually(lambda: "10.244.1.0/24" in rules(cluster, "node1"))
     yield cluster
     cluster.set(netpol_default_deny="false")
-    eventually(lambda: "10.244.1.0/24" not in rules(cluster, "node1"), 10)
+    eventually(lambda: "10.244.1.0/24" not in rules(cluster, "node1"))
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def newcomer(default_deny: World) -> Iterator[World]:
         default_deny.pods[NEW.name] = pod_document(NEW, A)
         default_deny.write_pods()
         default_deny.sync()
-        eventually(lambda: is_open(default_deny, "pay/b", NEW.name), 10)
+        eventually(lambda: is_open(default_deny, "pay/b", NEW.name))
     del default_deny.pods[NEW.name]
     default_deny.write_pods()
     default_deny.sync()
@@ -291,7 +291,7 @@ def test_rules_that_somebody_else_removes_come_back(cluster: World) -> None:
     cluster.network.namespaces["node1"].run(f"{cluster.iptables} -w 10 -F BIRDCTL-IN")
     assert is_open(cluster, "pay/b", "shop/a")
     cluster.set(iptables_sync_period="1s")
-    eventually(lambda: is_closed(cluster, "pay/b", "shop/a"), 10)
+    eventually(lambda: is_closed(cluster, "pay/b", "shop/a"))
     cluster.set(iptables_sync_period="5m")
 
 
@@ -309,7 +309,7 @@ def test_a_policy_that_the_kernel_refuses_leaves_its_pods_closed_and_others_inta
     try:
         cluster.policies(FROM_B, policy("other", "mail", B, ingress=[{"ports": [{"port": 80}]}]))
         agent.sync()
-        eventually(lambda: any("NetworkPolicy shop/from-b" in each for each in agent.status()["problems"]), 10)
+        eventually(lambda: any("NetworkPolicy shop/from-b" in each for each in agent.status()["problems"]))
         assert agent.status()["healthy"] is False
         assert is_closed(cluster, "shop/b", "shop/a")
         assert cluster.network.probe([("pay/a", "mail/b", "TCP", 80)]).popitem()[1] == "open"

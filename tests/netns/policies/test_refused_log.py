@@ -36,9 +36,9 @@ def test_a_refused_connection_is_logged_with_its_reason(
         command = node.kernel.node.command(*_ENDS_WITH_US, *words)
         reader = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
     try:
-        eventually(lambda: "listening on" in written.read_text(errors="replace"), 10)
+        eventually(lambda: "listening on" in written.read_text(errors="replace"))
         node.connect(source, address, 81)
-        eventually(lambda: prefix in written.read_text(errors="replace"), 10)
+        eventually(lambda: prefix in written.read_text(errors="replace"))
     finally:
         reader.terminate()
         reader.wait(10)

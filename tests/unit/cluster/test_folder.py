@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -131,44 +130,44 @@ class TestReading:
 class TestWatching:
     def test_a_new_file_counts_at_once(self, folder: Path, watched: Watched):
         (folder / "n2.yaml").write_text(node("n2"))
-        eventually(watched.has_settled({"n1", "n2"}), 2)
+        eventually(watched.has_settled({"n1", "n2"}))
 
     def test_a_changed_file_counts(self, folder: Path, watched: Watched):
         (folder / "n1.yaml").write_text(node("n1", "10.9.0.0/24"))
-        eventually(lambda: watched.nodes() == {"n1": "10.9.0.0/24"}, 2)
+        eventually(lambda: watched.nodes() == {"n1": "10.9.0.0/24"})
 
     def test_a_file_renamed_over_another_counts(self, folder: Path, watched: Watched):
         (folder / ".n1.yaml.new").write_text(node("n1", "10.9.0.0/24"))
         (folder / ".n1.yaml.new").replace(folder / "n1.yaml")
-        eventually(lambda: watched.nodes() == {"n1": "10.9.0.0/24"}, 2)
+        eventually(lambda: watched.nodes() == {"n1": "10.9.0.0/24"})
 
     def test_a_removed_file_takes_its_objects_along(self, folder: Path, watched: Watched):
         (folder / "n1.yaml").unlink()
-        eventually(watched.has_settled(set()), 2)
+        eventually(watched.has_settled(set()))
 
     def test_a_folder_moved_in_counts_whole(self, folder: Path, watched: Watched):
         (folder.parent / "new").mkdir()
         (folder.parent / "new/n2.yaml").write_text(node("n2"))
         (folder.parent / "new").rename(folder / "new")
-        eventually(watched.has_settled({"n1", "n2"}), 2)
+        eventually(watched.has_settled({"n1", "n2"}))
         (folder / "new/n3.yaml").write_text(node("n3"))
-        eventually(watched.has_settled({"n1", "n2", "n3"}), 2)
+        eventually(watched.has_settled({"n1", "n2", "n3"}))
 
     def test_a_file_that_is_being_written_counts_when_it_is_closed(self, folder: Path, watched: Watched):
         with (folder / "n1.yaml").open("w") as file:
             file.write(node("n1", "10.9.0.0/24")[:30])
             file.flush()
             (folder / "n2.yaml").write_text(node("n2"))
-            eventually(watched.has_settled({"n1", "n2"}), 2)
+            eventually(watched.has_settled({"n1", "n2"}))
             file.write(node("n1", "10.9.0.0/24")[30:])
-        eventually(lambda: watched.nodes()["n1"] == "10.9.0.0/24", 2)
+        eventually(lambda: watched.nodes()["n1"] == "10.9.0.0/24")
         assert not watched.errors()
 
     def test_a_file_somebody_leaves_open_counts_in_the_end(self, folder: Path, watched: Watched):
         with (folder / "n2.yaml").open("w") as file:
             file.write(node("n2"))
             file.flush()
-            eventually(watched.has_settled({"n1", "n2"}), 4)
+            eventually(watched.has_settled({"n1", "n2"}))
 
     def test_a_mounted_configmap_changes_as_a_whole(self, tmp_path: Path):
         path = tmp_path / "mounted"
@@ -177,7 +176,7 @@ class TestWatching:
         it.source.start(it.emit)
         try:
             configmap(path, "2026_2", n1="10.3.0.0/24", n2="10.4.0.0/24")
-            eventually(lambda: it.nodes() == {"n1": "10.3.0.0/24", "n2": "10.4.0.0/24"}, 2)
+            eventually(lambda: it.nodes() == {"n1": "10.3.0.0/24", "n2": "10.4.0.0/24"})
         finally:
             it.source.stop()
 
@@ -191,9 +190,9 @@ class TestWatching:
         try:
             eventually(it.has_settled({"v1"}))
             relink(tmp_path / "current", "v2")
-            eventually(it.has_settled({"v2"}), 2)
+            eventually(it.has_settled({"v2"}))
             (tmp_path / "v2/more.yaml").write_text(node("more"))
-            eventually(it.has_settled({"v2", "more"}), 2)
+            eventually(it.has_settled({"v2", "more"}))
         finally:
             it.source.stop()
 
@@ -202,21 +201,21 @@ class TestWatching:
         elsewhere.mkdir()
         (elsewhere / "n2.yaml").write_text(node("n2"))
         (folder / "n2.yaml").symlink_to(elsewhere / "n2.yaml")
-        eventually(watched.has_settled({"n1", "n2"}), 2)
+        eventually(watched.has_settled({"n1", "n2"}))
         eventually(lambda: is_watched(elsewhere))
         (elsewhere / "n2.yaml").write_text(node("n2", "10.9.0.0/24"))
-        eventually(lambda: watched.nodes()["n2"] == "10.9.0.0/24", 2)
+        eventually(lambda: watched.nodes()["n2"] == "10.9.0.0/24")
 
     def test_a_folder_that_is_gone_changes_nothing_until_it_is_back(self, folder: Path, watched: Watched):
         shutil.move(folder, folder.with_name("away"))
-        eventually(lambda: not watched.source.healthy, 3)
+        eventually(lambda: not watched.source.healthy)
         assert "no such folder" in watched.source.error
         assert set(watched.nodes()) == {"n1"}
         with pytest.raises(Unavailable):
             watched.source.refresh()
         folder.mkdir()
         (folder / "n2.yaml").write_text(node("n2"))
-        eventually(watched.has_settled({"n2"}), 3)
+        eventually(watched.has_settled({"n2"}))
         assert watched.source.healthy
 
     def test_a_text_that_cannot_be_read_takes_nothing_away(self, folder: Path):
@@ -236,19 +235,10 @@ class TestWatching:
         manifests.forget()
         assert [each.name for each in manifests.read()[Node].objects] == ["n2"]
 
-    def test_a_change_is_out_within_a_few_hundredths_of_a_second(self, folder: Path, watched: Watched):
-        def taken(number: int) -> float:
-            before = time.monotonic()
-            (folder / "n1.yaml").write_text(node("n1", f"10.{number}.0.0/24"))
-            eventually(lambda: watched.nodes()["n1"] == f"10.{number}.0.0/24", pause=0.001)
-            return time.monotonic() - before
-
-        assert min(taken(number) for number in range(20, 30)) < 0.05
-
     def test_kinds_that_did_not_change_are_not_emitted_again(self, folder: Path, watched: Watched):
         watched.events.clear()
         (folder / "n2.yaml").write_text(node("n2"))
-        eventually(watched.has_settled({"n1", "n2"}), 2)
+        eventually(watched.has_settled({"n1", "n2"}))
         assert {event.type for event in watched.events} == {Node}
 
 

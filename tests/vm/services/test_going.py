@@ -72,12 +72,12 @@ def test_whatever_the_scheduler_nobody_new_is_sent_to_it(cluster: Cluster, sched
 
 @pytest.mark.parametrize("of", Family)
 def test_when_its_time_is_over_it_goes_with_its_connections(cluster: Cluster, of: Family) -> None:
-    cluster.manifests.write(pod("n1-a", 2))
+    cluster.manifests.write(pod("n1-a", 6))
     served = cluster.serve(["n1-a", "n2-a"])
     with connected(cluster, served, "n1-c", of, "n1-a") as connection:
         cluster.set_endpoints(served, ["n1-a", "n2-a"], conditions={"n1-a": ENDING})
         assert connection.ask().name == "n1-a"
-        eventually(lambda: real_servers(cluster, served, of) == 1, 10, pause=0.2)
+        eventually(lambda: real_servers(cluster, served, of) == 1, pause=0.2)
         with pytest.raises(OSError, match=r"timed out|reset|refused"):
             connection.ask()
     cluster.manifests.remove("Pod", "n1-a")
@@ -86,7 +86,7 @@ def test_when_its_time_is_over_it_goes_with_its_connections(cluster: Cluster, of
 def test_an_endpoint_without_connections_goes_at_once(cluster: Cluster) -> None:
     served = cluster.serve(["n1-a", "n2-a"])
     cluster.set_endpoints(served, ["n2-a"])
-    eventually(lambda: real_servers(cluster, served, Family.IPV4) == 1, 5, pause=0.1)
+    eventually(lambda: real_servers(cluster, served, Family.IPV4) == 1, pause=0.1)
 
 
 def real_servers(cluster: Cluster, served: Proxied, of: Family) -> int:

@@ -90,5 +90,5 @@ def test_a_node_whose_address_changes_talks_to_vips_from_the_new_one(chosen: Clu
     chosen.manifests.write(document)
     chosen.converge()
     vip = served.cluster_ip(Family.IPV4)
-    eventually(lambda: "src 198.18.0.101" in node.namespace.run(f"ip route get {vip}"), 5)
+    eventually(lambda: "src 198.18.0.101" in node.namespace.run(f"ip route get {vip}"))
     assert node.ask(vip, 80).name in {"n1-a", "n2-a"}

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -63,8 +64,17 @@ class Lab:
         return output
 
     def birdctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`birdctl …` on the machine, outside the lab."""
-        return subprocess.run([*_BIRDCTL, *arguments], capture_output=True, text=True, timeout=120, check=False)
+        """`birdctl …` on the machine, outside the lab.
+
+        In user-mode Linux it crashed in three of some ten runs of all tests, on other kernels never: there, and only
+        then, it is started again.
+        """
+        command = [*_BIRDCTL, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode == -signal.SIGSEGV and "MACHINE" in os.environ:
+            print(f"{command} crashed: {done.stderr}")
+            return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        return done
 
     def show(self, what: str, *arguments: str) -> list[dict[str, Any]]:
         """The items of `birdctl show WHAT -o json` for this lab."""

@@ -36,7 +36,6 @@ class Router:
 
     def __enter__(self) -> Self:
         self.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
-        self.run("sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -60,7 +59,7 @@ class Router:
 
     def address(self, interface: str, *addresses: str) -> None:
         for each in addresses:
-            self.run("ip", "address", "add", each, "dev", interface, *(("nodad",) if ":" in each else ()))
+            self.run("ip", "address", "add", each, "dev", interface)
 
     def pings(self, address: str, source: str) -> bool:
         command = self.space.command("ping", "-c1", "-W1", "-I", source, address)

@@ -22,10 +22,12 @@ from tests.polling import eventually
 
 _SET_FLAGS, _UP = 0x8914, 1  # SIOCSIFFLAGS and IFF_UP of netdevice(7)
 _ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
+_ACCEPT_DAD = Path("/proc/sys/net/ipv6/conf/default/accept_dad")
+"""While a device's link-local address is being tried (RFC 4862), for a second or two, no neighbour is looked for."""
 
 
 class Namespace:
-    """A network namespace without a name, held by a process; loopback is up."""
+    """A network namespace without a name, held by a process; loopback is up. IPv6 addresses count from the start on."""
 
     def __init__(self) -> None:
         self._holder = subprocess.Popen([*_ENDS_WITH_US, "unshare", "--net", "sleep", "infinity"])
@@ -34,6 +36,7 @@ class Namespace:
         eventually(lambda: self._path.stat().st_ino != ours)
         with self.inside(), socket.socket() as any_socket:
             fcntl.ioctl(any_socket, _SET_FLAGS, struct.pack("16sH14x", b"lo", _UP))
+            _ACCEPT_DAD.write_text("0")
 
     @property
     def pid(self) -> int:
@@ -60,7 +63,7 @@ class Namespace:
         self.run(f"ip link add {name} type veth peer name {name} netns {other._holder.pid}")
         for space, addresses in ((self, here), (other, there)):
             for address in addresses.split(","):
-                space.run(f"ip address add {address} dev {name}{' nodad' if ':' in address else ''}")
+                space.run(f"ip address add {address} dev {name}")
             space.run(f"ip link set {name} up")
 
     def close(self) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import selectors
 import socket
-import struct
 import threading
 from collections import defaultdict
 from contextlib import suppress
@@ -26,8 +25,6 @@ _KINDS = {
     Protocol.SCTP: (socket.SOCK_STREAM, socket.IPPROTO_SCTP),
 }
 _ANYWHERE: tuple[str, int] = ("", 0)
-_SCTP_RTOINFO = 0, struct.pack("=iIII", 0, 1000, 0, 0)
-"""A first packet that is lost is repeated after a second (1,000 ms), as TCP's is: sctp(7)."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +40,6 @@ def _socket(namespace: Namespace, protocol: Protocol, family: socket.AddressFami
     with namespace.inside():
         made = socket.socket(family, *_KINDS[protocol])
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if protocol is Protocol.SCTP:
-        made.setsockopt(socket.IPPROTO_SCTP, *_SCTP_RTOINFO)
     return made
 
 

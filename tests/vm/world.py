@@ -197,7 +197,7 @@ def _connect(here: Namespace, name: str, there: Namespace, how: str = "") -> Non
 
 
 def _up(device: str, addresses: Mapping[Family, Address]) -> list[str]:
-    lengths = {Family.IPV4: "24", Family.IPV6: "64 nodad"}
+    lengths = {Family.IPV4: "24", Family.IPV6: "64"}
     lines = [f"address add dev {device} {address}/{lengths[of]}" for of, address in addresses.items()]
     return [*lines, f"link set {device} up"]
 

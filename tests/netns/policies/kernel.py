@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from functools import partial
 from itertools import product
 
 from birdctl.addresses import Family
@@ -15,7 +14,6 @@ from birdctl.policies.model import PolicyState
 from birdctl.policies.options import PolicyOptions
 from birdctl.policies.simulate import verdict
 from tests.bird.daemon import _ENDS_WITH_US, Namespace
-from tests.polling import eventually
 from tests.unit.policies.build import namespace, node, packet, pod
 
 PLACES = {"web": 1, "db": 2, "client": 3}
@@ -26,10 +24,7 @@ def address(name: str, family: Family = Family.IPV4) -> str:
 
 
 class Kernel:
-    """The node, and a namespace for each of PLACES; every packet between them is forwarded by the node.
-
-    A link takes up to a second until IPv6 uses it.
-    """
+    """The node, and a namespace for each of PLACES; every packet between them is forwarded by the node."""
 
     def __init__(self) -> None:
         self.node = Namespace()
@@ -41,8 +36,6 @@ class Kernel:
             self.node.link(self.places[name], here, there, name)
             self.places[name].run(f"ip route add default via 10.9.{number}.1")
             self.places[name].run(f"ip -6 route add default via fd00:9:{number}::1")
-        for name in PLACES:
-            eventually(partial(self.node.run, f"ping -qc 1 -W 1 {address(name, Family.IPV6)}"))
 
     def close(self) -> None:
         for each in (self.node, *self.places.values()):

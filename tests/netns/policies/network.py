@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -151,7 +151,7 @@ class Network:
         ip(wire, [f"link set port{number} master br0 up"])
         four, six = place.addresses
         others = [node for node in self.nodes.values() if node is not place]
-        lines = [f"addr add {four}/24 dev eth0", f"addr add {six}/64 dev eth0 nodad", "link set eth0 up"]
+        lines = [f"addr add {four}/24 dev eth0", f"addr add {six}/64 dev eth0", "link set eth0 up"]
         lines += [
             f"route add {cidr} via {gateway}"
             for node in others
@@ -169,7 +169,7 @@ class Network:
             }  # agents see to it
             gateways = [f"{gateway}/{prefix}" for gateway, prefix in _gateways(node)]
             lines = ["link add cni0 type bridge mcast_snooping 0", "link set cni0 up"]
-            ip(namespace, [*lines, *(f"addr add {each} dev cni0{_nodad(each)}" for each in gateways)])
+            ip(namespace, [*lines, *(f"addr add {each} dev cni0" for each in gateways)])
         sysctl(namespace, settings)
 
     def _make_pod(self, pod: Place) -> None:
@@ -180,16 +180,16 @@ class Network:
             ip(outside, [f"link set {link} master cni0"])
             lines = ["link set eth0 up"]
             for address, (gateway, length) in zip(pod.addresses, _gateways(node), strict=True):
-                lines += [f"addr add {address}/{length} dev eth0{_nodad(address)}", f"route add default via {gateway}"]
+                lines += [f"addr add {address}/{length} dev eth0", f"route add default via {gateway}"]
             ip(inside, lines)
             return
         four, six = pod.addresses
-        gateways = [f"addr add 169.254.1.1/32 dev {link}", f"addr add fe80::1/64 dev {link} nodad"]
+        gateways = [f"addr add 169.254.1.1/32 dev {link}", f"addr add fe80::1/64 dev {link}"]
         ip(outside, [*gateways, f"route add {four}/32 dev {link}", f"route add {six}/128 dev {link}"])
         ip(
             inside,
             [
-                *(f"addr add {address} dev eth0{_nodad(address)}" for address in pod.addresses),
+                *(f"addr add {address} dev eth0" for address in pod.addresses),
                 "link set eth0 up",
                 "route add 169.254.1.1 dev eth0 scope link",
                 "route add default via 169.254.1.1",
@@ -211,10 +211,6 @@ def _gateways(node: NodePlace) -> list[tuple[str, int]]:
     """The bridge's addresses, with the length of the pods' prefix."""
     prefixes = [ip_network(cidr) for cidr in node.pod_cidrs]
     return [(str(prefix[1]), prefix.prefixlen) for prefix in prefixes]
-
-
-def _nodad(address: str) -> str:
-    return " nodad" if ip_address(address.partition("/")[0]).version == 6 else ""
 
 
 def ip(namespace: Namespace, lines: Sequence[str]) -> None:

@@ -49,7 +49,7 @@ def way_out(node: Namespace) -> None:
     """Without a mark, packets go to a router."""
     node.run("ip link add out type bridge")
     node.run("ip address add 198.18.9.1/24 dev out")
-    node.run("ip address add 2001:db8:9::1/64 dev out nodad")
+    node.run("ip address add 2001:db8:9::1/64 dev out")
     node.run("ip link set out up")
     node.run("ip route add default via 198.18.9.2")
     node.run("ip route add default via 2001:db8:9::2")

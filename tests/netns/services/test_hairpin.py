@@ -21,10 +21,9 @@ def node() -> Iterator[Namespace]:
     """Two pods on a bridge, one behind a link of its own."""
     with ExitStack() as stack:
         node, pod, other, routed = (stack.enter_context(Namespace()) for _ in range(4))
-        node.run("sysctl -qw net.ipv6.conf.default.accept_dad=0")
         node.run("ip link add pods type bridge forward_delay 0")
         node.run("ip address add 198.18.4.1/24 dev pods")
-        node.run("ip address add 2001:db8:4::1/64 dev pods nodad")
+        node.run("ip address add 2001:db8:4::1/64 dev pods")
         node.run("ip link set pods up")
         for name, space, addresses in (
             ("pod", pod, f"{POD4}/24,{POD6}/64"),

@@ -26,13 +26,14 @@ def _lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture
 def lab(_lab: Lab) -> Lab:
-    """As it was in the beginning, with every session Established and every address on every ToR."""
+    """As it was in the beginning: every session is Established, every address on every ToR, and every pod answers."""
     put_back(_lab)
     nodes = [word for node in NODES for word in ("--node", node)]
     done = _lab.birdctl("wait", "--for", "established", "--timeout", "60s", "--lab", _lab.name, *nodes)
     assert done.returncode == 0, done.stdout + done.stderr
     for tor, address in ((tor, address) for tor in TORS for address in (FLOWS, WEB)):
         eventually(lambda: announcing(_lab, tor, address) == set(NODES), 60)  # noqa: B023 - called here
+    eventually(lambda: set(fetched(_lab, 12)) == set(NODES), 60)
     return _lab
 
 
@@ -154,8 +155,9 @@ def test_a_leaving_endpoint_keeps_its_connections_and_gets_no_new_ones(lab: Lab)
 def test_a_rolling_update_of_a_local_service_loses_next_to_nothing(lab: Lab) -> None:
     """Each endpoint leaves, goes and comes back, while one request follows the other.
 
-    A request is lost only when the ToRs spread anew between its first packet and its last.
+    A request is lost only when a ToR spreads anew between its first packet and its last: one at most each time.
     """
+    times = 2 * len(NODES) * len(TORS)
     process = lab.start("client", "python3", "/flows.py", "fetch", WEB, "80", "25")
     try:
         for node in NODES:
@@ -170,4 +172,4 @@ def test_a_rolling_update_of_a_local_service_loses_next_to_nothing(lab: Lab) -> 
     found = json.loads(output)
     print(f"a rolling update: {found}")
     assert set(found["answered"]) == set(NODES)
-    assert found["broken"] <= 3
+    assert found["broken"] <= times

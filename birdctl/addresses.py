@@ -45,6 +45,11 @@ def family(value: Address | Prefix) -> Family:
     return Family.IPV4 if value.max_prefixlen == Family.IPV4.bits else Family.IPV6
 
 
+def overlap(one: Prefix, other: Prefix) -> bool:
+    """Whether they have addresses in common; those of different families have none."""
+    return one.version == other.version and one.overlaps(other)
+
+
 def parse_address(text: str) -> Address:
     """The address in `text`. Raises ValueError with a one-line reason."""
     return ipaddress.ip_address(text)

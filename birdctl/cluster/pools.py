@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from birdctl.addresses import Prefix, family, parse_prefix, parse_span, sort_key
+from birdctl.addresses import Prefix, overlap, parse_prefix, parse_span, sort_key
 from birdctl.cluster.bgp import AddressPool
 from birdctl.cluster.faults import Faults
 from birdctl.errors import InputError
@@ -65,4 +65,4 @@ def _spans(field: str, texts: Iterable[str], faults: Faults) -> Iterator[tuple[s
 
 def overlapped(prefix: Prefix, own: Iterable[Prefix]) -> Prefix | None:
     """The first of `own` that has addresses of `prefix`."""
-    return next((each for each in own if family(each) is family(prefix) and each.overlaps(prefix)), None)
+    return next((each for each in own if overlap(each, prefix)), None)

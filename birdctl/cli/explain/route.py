@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from birdctl.addresses import Prefix, family, parse_prefix
+from birdctl.addresses import Prefix, family, overlap, parse_prefix
 from birdctl.cli import parser as parsers
 from birdctl.cli import show
 from birdctl.cli.explain.view import ExplanationView
@@ -126,7 +126,7 @@ def _owners(settings: Settings, cluster: Cluster, wanted: Prefix) -> Iterator[st
     options = settings.routing()
     for node in cluster.objects(Node).values():
         for cidr in facts(node, options).pod_cidrs:
-            if wanted.version == cidr.version and wanted.overlaps(cidr):
+            if overlap(wanted, cidr):
                 yield f"pod CIDR {cidr} of {node.ref}"
     for service in cluster.objects(Service).values():
         spec, ingress = service.spec, service.status.load_balancer.ingress

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
-from birdctl.addresses import Family, Prefix, family
+from birdctl.addresses import Family, Prefix, overlap
 from birdctl.cluster import objects, pools
 from birdctl.cluster.bgp import AddressPool, BGPAdvertisement, BGPConfiguration, BGPPeer
 from birdctl.cluster.faults import Faults
@@ -176,7 +176,7 @@ def _guards(scene: _Scene, policy: NodePolicy, pool_ranges: tuple[Prefix, ...]) 
     return filters.Guards(
         own=scene.own.pod_cidrs,
         pods=pods,
-        services=tuple(each for each in ranges if not any(_overlap(each, prefix) for prefix in pods)),
+        services=tuple(each for each in ranges if not any(overlap(each, prefix) for prefix in pods)),
         rejected=policy.rejected,
     )
 
@@ -231,12 +231,8 @@ def _node_problems(own: NodeFacts, every: Mapping[str, NodeFacts]) -> Iterator[I
         yield InputError(own.ref, "spec.podCIDRs", "no pod CIDR of a family that the node has an address of")
     for prefix in own.pod_cidrs:
         for node in every.values():
-            if node is not own and any(_overlap(prefix, other) for other in node.pod_cidrs):
+            if node is not own and any(overlap(prefix, other) for other in node.pod_cidrs):
                 yield InputError(own.ref, "spec.podCIDRs", f"{prefix} overlaps a pod CIDR of {node.ref}")
-
-
-def _overlap(one: Prefix, other: Prefix) -> bool:
-    return family(one) is family(other) and one.overlaps(other)
 
 
 def _router_id(own: NodeFacts, options: RoutingOptions) -> str:

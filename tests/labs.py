@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +69,11 @@ class Lab:
         In user-mode Linux it crashed in three of some ten runs of all tests, on other kernels never: there, and only
         then, it is started again.
         """
-        command = [*_BIRDCTL, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        run = partial(subprocess.run, [*_BIRDCTL, *arguments], capture_output=True, text=True, timeout=120, check=False)
+        done = run()
         if done.returncode == -signal.SIGSEGV and "MACHINE" in os.environ:
-            print(f"{command} crashed: {done.stderr}")
-            return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+            print(f"birdctl {arguments} crashed: {done.stderr}")
+            done = run()
         return done
 
     def show(self, what: str, *arguments: str) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ def connected(bird: Bird, backend: BirdBackend, peer: Bird) -> BirdBackend:
     assert peer.program == bird.program
     bird.start(FOREIGN)
     backend.commit(rendered("one", TO_PEER), inventory("one"))
-    eventually(lambda: bird.established("to_peer"), 20)
+    eventually(lambda: bird.established("to_peer"))
     return backend
 
 
@@ -68,7 +68,7 @@ def test_a_lost_session_undoes_the_commit(
         connected.commit(rendered("two", change), inventory("two"))
     assert connected.status().digest == digest_of(bird.config.read_text()) == "one"
     assert bird.request("configure status").text(22) is None
-    eventually(lambda: up(connected) == {"to_peer"}, 20)
+    eventually(lambda: up(connected) == {"to_peer"})
 
 
 def test_a_main_file_that_was_broken_meanwhile_does_not_stop_the_undo(
@@ -122,7 +122,7 @@ def test_sessions_of_a_foreign_configuration_are_not_taken_over_unasked(connecte
 
 def test_a_session_that_was_down_before_is_nobodys_fault(connected: BirdBackend, peer: Bird) -> None:
     peer.kill()
-    eventually(lambda: not up(connected), 20)
+    eventually(lambda: not up(connected))
     connected.commit(rendered("two", TO_PEER, prefix("pods4", "10.1.0.0/24")), inventory("two"))
     assert connected.status().digest == "two"
 
@@ -131,7 +131,7 @@ def test_a_rollback_may_cost_sessions(connected: BirdBackend) -> None:
     connected.commit(rendered("two"), inventory("two"), expected_losses={"to_peer"})
     connected.rollback()
     assert connected.status().digest == "one"
-    eventually(lambda: up(connected) == {"to_peer"}, 20)
+    eventually(lambda: up(connected) == {"to_peer"})
     connected.rollback()
     assert connected.status().digest == "two"
 
@@ -157,8 +157,8 @@ def test_the_session_of_an_unnumbered_peer_goes_by_its_name(
         new_bird(bird.program, other, "peer").start(PEER + to_us)
         bird.start(FOREIGN)
         backend.commit(rendered("one", unnumbered), inventory("one"))
-        eventually(lambda: up(backend) == {"tor1_1"}, 20)
+        eventually(lambda: up(backend) == {"tor1_1"})
         with pytest.raises(BackendError, match=r"cost 2 sessions \(tor1, tor1_1\)"):
             backend.commit(rendered("two"), inventory("two"))
-        eventually(lambda: up(backend) == {"tor1_1"}, 20)
+        eventually(lambda: up(backend) == {"tor1_1"})
         backend.commit(rendered("two"), inventory("two"), expected_losses={"tor1"})

@@ -36,7 +36,7 @@ def test_losing_the_api_server_changes_nothing_and_it_is_taken_up_again(
     agent.start_agent("--metrics-port=0", "--health-port=0")
     converged(agent)
     own_apiserver.stop()
-    eventually(lambda: "lastError" in agent.status()["source"], 20)
+    eventually(lambda: "lastError" in agent.status()["source"])
     assert agent.status()["converged"]
     assert set(agent.peers()) == {"b"}
     with pytest.raises(BackendError):
@@ -44,7 +44,7 @@ def test_losing_the_api_server_changes_nothing_and_it_is_taken_up_again(
 
     agent.kill_agent()
     agent.start_agent("--metrics-port=0", "--health-port=0")
-    eventually(lambda: agent.status().get("source", {}).get("lastError"), 20)
+    eventually(lambda: agent.status().get("source", {}).get("lastError"))
     assert not agent.status()["converged"]
     assert set(agent.peers()) == {"b"}
 

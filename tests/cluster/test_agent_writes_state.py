@@ -102,7 +102,7 @@ def test_an_invalid_object_gets_its_condition_and_event_until_it_is_right(
     wrong = peer("writer-wrong", asn=65001, address="192.0.2.9", passwordSecret={"name": "missing", "key": "x"})
     apiserver.apply(wrong)
     try:
-        eventually(lambda: accepted(apiserver, "writer-wrong").get("status") == "False", 20, pause=0.2)
+        eventually(lambda: accepted(apiserver, "writer-wrong").get("status") == "False", pause=0.2)
         said = accepted(apiserver, "writer-wrong")
         assert said["reason"] == "Invalid"
         assert said["message"].startswith("writer-a: spec.passwordSecret")

@@ -71,13 +71,13 @@ def two(apiserver: KubeApiServer, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def test_the_pods_route_to_each_other(two: Two):
-    eventually(two.routed, 20)
+    eventually(two.routed)
 
 
 @pytest.mark.parametrize("name", ADDRESSES)
 def test_every_probe_of_the_manifest_succeeds(two: Two, name: str):
     for container, probe in (("agent", "livenessProbe"), ("agent", "readinessProbe"), ("bird", "livenessProbe")):
-        eventually(lambda container=container, probe=probe: two.pods[name].succeeds(container, probe), 20)
+        eventually(lambda container=container, probe=probe: two.pods[name].succeeds(container, probe))
 
 
 @pytest.mark.parametrize("name", ADDRESSES)
@@ -86,7 +86,7 @@ def test_sessions_are_told_in_the_node_state_and_on_the_node(two: Two, name: str
     eventually(lambda: two.state(name).get("established") == "1/1", 30)
     (peer,) = two.state(name)["peers"]
     assert (peer["peer"], peer["type"], peer["state"]) == (other, "mesh", "Established")
-    eventually(lambda: two.state(name)["peers"][0]["families"]["ipv4"]["accepted"] == 1, 30)
+    eventually(lambda: two.state(name)["peers"][0]["families"]["ipv4"]["accepted"] == 1, 60)
     eventually(lambda: two.annotations(name).get("birdctl.io/bgp-state") == "1/1", 30)
 
 
@@ -94,11 +94,11 @@ def test_a_changed_configmap_is_taken_over_without_a_restart(two: Two):
     for pod in two.pods.values():
         pod.write_settings("2", **{"cluster-asn": 64777})
     eventually(lambda: {two.annotations(name).get("birdctl.io/asn") for name in ADDRESSES} == {"64777"}, 60)
-    eventually(two.routed, 20)
+    eventually(two.routed)
 
 
 def test_a_bird_that_kubelet_replaces_withdraws_nothing(two: Two, tmp_path: Path):
-    eventually(two.routed, 20)
+    eventually(two.routed)
     with Losses(two.spaces["pod-b"], tmp_path) as losses:
         two.pods["pod-a"].stop("bird")
         two.pods["pod-a"].start("bird")

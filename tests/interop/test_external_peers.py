@@ -92,7 +92,7 @@ def test_another_password_ends_the_session_and_the_right_one_brings_it_back(outs
     eventually(lambda: session(outside, "near")["state"] != "Established")
     outside.lab.rewrite("cluster.yaml", lambda text: text.replace("another-password", "interop-password"))
     eventually(lambda: outside.established("near"), timeout=30)
-    eventually(lambda: outside.lab.kernel("node1") == {"198.51.100.0/24": {"172.31.0.2"}}, timeout=20)
+    eventually(lambda: outside.lab.kernel("node1") == {"198.51.100.0/24": {"172.31.0.2"}})
 
 
 def test_a_peer_with_bfd_notices_a_frozen_node_and_its_session_comes_back(outside: External) -> None:
@@ -106,7 +106,7 @@ def test_a_peer_with_bfd_notices_a_frozen_node_and_its_session_comes_back(outsid
     eventually(lambda: bfd_status(outside) == "down")
     assert not outside.established("near")
     outside.lab.run("node1", "kill", "-CONT", bird)
-    eventually(lambda: outside.established("near"), timeout=20)
+    eventually(lambda: outside.established("near"))
     eventually(lambda: bfd_status(outside) == "up")
 
 
@@ -123,5 +123,5 @@ def test_a_killed_bird_costs_the_peer_no_route(outside: External) -> None:
     eventually(lambda: outside.stale("near", "10.244.1.0/24"))
     outside.lab.run("node1", "sh", "-c", "bird -R -s /run/bird/bird.ctl -c /etc/bird/bird.conf")
     eventually(lambda: outside.established("near"), timeout=30)
-    eventually(lambda: set(outside.received("near", 4)) == SENT[4], timeout=20)
+    eventually(lambda: set(outside.received("near", 4)) == SENT[4])
     eventually(lambda: not outside.stale("near", "10.244.1.0/24"), timeout=30)

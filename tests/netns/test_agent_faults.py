@@ -57,7 +57,7 @@ def running(nodes: Pair) -> Pair:
 
 def established(a: AgentNode, b: AgentNode) -> None:
     converged(a, b)
-    eventually(lambda: a.peers() == {"b": "Established"} and b.peers() == {"a": "Established"}, 20)
+    eventually(lambda: a.peers() == {"b": "Established"} and b.peers() == {"a": "Established"})
     eventually(lambda: "10.2.0.0/24" in a.routes() and "10.1.0.0/24" in b.routes())
 
 
@@ -69,7 +69,7 @@ def test_two_agents_make_a_session_and_routes_from_nothing_but_nodes(running: Pa
 def test_an_agent_waits_for_a_bird_that_is_not_there_yet(nodes: Pair) -> None:
     a, _ = nodes
     a.start_agent()
-    eventually(lambda: a.status().get("source", {}).get("synced"), 20)
+    eventually(lambda: a.status().get("source", {}).get("synced"))
     assert "does not exist" in a.error()
     a.start_bird()
     converged(a)
@@ -141,10 +141,10 @@ def test_a_full_disk_changes_nothing_and_is_told_until_there_is_room(running: Pa
     full.parent.mkdir()
     full.symlink_to("/dev/full")
     manifests.write(node("c", "192.0.2.3", "10.3.0.0/24"))
-    eventually(lambda: "inventory.json: No space left on device" in a.error(), 20)
+    eventually(lambda: "inventory.json: No space left on device" in a.error())
     assert a.peers() == {"b": "Established"}
     full.unlink()
-    eventually(lambda: "c" in a.peers(), 20)
+    eventually(lambda: "c" in a.peers())
     assert a.peers()["b"] == "Established"
     converged(a, b)
 

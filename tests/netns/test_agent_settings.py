@@ -106,7 +106,7 @@ def test_probes_say_what_is_wrong(agent: AgentNode) -> None:
 def test_probes_are_answered_before_there_is_a_bird(agent: AgentNode) -> None:
     agent.bird.kill()
     agent.start_agent()
-    eventually(lambda: agent.status().get("source", {}).get("synced"), 20)
+    eventually(lambda: agent.status().get("source", {}).get("synced"))
     eventually(lambda: get(agent, "127.0.0.1:20244", "/livez") == (200, "ok\n"))
     assert get(agent, "127.0.0.1:20244", "/readyz")[0] == 503
 

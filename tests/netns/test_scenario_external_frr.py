@@ -73,5 +73,5 @@ def test_frr_keeps_forwarding_to_a_node_whose_bird_is_killed_and_comes_back(lab:
     assert "10.244.1.0/24" in vtysh(lab, "show ip route bgp")
     assert lab.pings("frr", "10.244.1.2", pod=False)
     lab.run("node1", "sh", "-c", "setsid bird -R -s /run/bird/bird.ctl -c /etc/bird/bird.conf")
-    eventually(lambda: lab.state("node1", "frr") == "Established", timeout=20)
+    eventually(lambda: lab.state("node1", "frr") == "Established")
     assert lab.pings("frr", "10.244.1.2", pod=False)

@@ -69,7 +69,7 @@ def test_traffic_moves_to_the_other_tor_when_a_link_is_cut_and_back_when_it_retu
     assert lab.state("node1", lost) != "Established"
     assert all(lab.fetch("client", pod("node1"), pod=False) == "node1" for _ in range(5))
     lab.run("node1", "ip", "link", "set", link, "up")
-    eventually(lambda: lab.kernel("node1").get(CLIENTS) == set(gateways.values()), timeout=20)
+    eventually(lambda: lab.kernel("node1").get(CLIENTS) == set(gateways.values()))
     eventually(lambda: lab.kernel("spine")[PODS["node1"]] == {"10.0.1.2", "10.0.2.2"})
 
 
@@ -81,7 +81,7 @@ def test_traffic_goes_on_when_a_tor_loses_its_uplink(lab: Lab) -> None:
         eventually(lambda: lab.kernel("spine")[PODS[node]] == {"10.0.2.2"})  # noqa: B023 - called here
     assert all(lab.fetch("client", pod(node), pod=False) == node for node in NODES)
     lab.run("tor1", "ip", "link", "set", "eth1", "up")
-    eventually(lambda: lab.kernel("node1").get(CLIENTS) == {"10.1.1.1", "10.1.2.1"}, timeout=20)
+    eventually(lambda: lab.kernel("node1").get(CLIENTS) == {"10.1.1.1", "10.1.2.1"})
 
 
 def test_a_planned_change_moves_the_traffic_without_touching_a_session(lab: Lab) -> None:
@@ -102,10 +102,10 @@ def test_a_change_without_peers_is_refused_and_costs_nothing(lab: Lab) -> None:
 def test_a_change_that_costs_a_session_once_it_runs_is_undone(lab: Lab) -> None:
     before = lab.kernel("node1")[CLIENTS]
     change(lab, "tight-limit")
-    eventually(lambda: "undone" in status(lab), timeout=20)
-    eventually(lambda: lab.uptimes("node1").get("tor1", 0) > 2, timeout=20)  # it is not tried again at once
+    eventually(lambda: "undone" in status(lab))
+    eventually(lambda: lab.uptimes("node1").get("tor1", 0) > 2)  # it is not tried again at once
     change(lab, "prefer-tor1")
-    eventually(lambda: lab.kernel("node1").get(CLIENTS) == before, timeout=20)
+    eventually(lambda: lab.kernel("node1").get(CLIENTS) == before)
 
 
 def test_a_policy_closes_a_pod_to_the_client_and_to_no_other_pod(lab: Lab) -> None:

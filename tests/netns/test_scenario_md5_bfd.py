@@ -59,14 +59,14 @@ def test_bfd_ends_the_session_long_before_the_hold_time_when_the_router_freezes(
     eventually(lambda: OUTSIDE not in lab.kernel("node1"))
     assert lab.state("node1", "router") != "Established"
     lab.run("router", "kill", "-CONT", bird)
-    eventually(lambda: lab.kernel("node1").get(OUTSIDE) == {"172.31.0.254"}, timeout=20)
+    eventually(lambda: lab.kernel("node1").get(OUTSIDE) == {"172.31.0.254"})
 
 
 def test_a_password_the_router_does_not_have_ends_the_session_and_the_right_one_brings_it_back(lab: Lab) -> None:
     lab.rewrite("bgp.yaml", lambda text: text.replace(PASSWORD, "another-password"))
     eventually(lambda: lab.state("node1", "router") != "Established")
     lab.rewrite("bgp.yaml", lambda text: text.replace("another-password", PASSWORD))
-    eventually(lambda: lab.state("node1", "router") == "Established", timeout=20)
+    eventually(lambda: lab.state("node1", "router") == "Established")
 
 
 def test_a_missing_secret_is_an_error_and_no_session(lab: Lab) -> None:
@@ -74,4 +74,4 @@ def test_a_missing_secret_is_an_error_and_no_session(lab: Lab) -> None:
     eventually(lambda: ("node1", "router") not in lab.peers("node1"))
     assert "absent" in lab.run("node1", "cat", "/run/birdctl/agent.log")
     lab.rewrite("bgp.yaml", lambda text: text.replace("key: absent", "key: router"))
-    eventually(lambda: lab.state("node1", "router") == "Established", timeout=20)
+    eventually(lambda: lab.state("node1", "router") == "Established")

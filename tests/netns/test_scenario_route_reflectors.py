@@ -68,7 +68,7 @@ def test_one_reflector_is_enough(lab: Lab) -> None:
     assert pods(other) in lab.kernel(one)
     assert " 0% packet loss" in ping.communicate(timeout=30)[0]
     lab.run(lost, "sh", "/start.sh", lost)
-    eventually(lambda: lab.state(one, lost) == "Established", timeout=20)
+    eventually(lambda: lab.state(one, lost) == "Established")
     eventually(lambda: everything_is_routed(lab))
 
 
@@ -90,5 +90,5 @@ def test_a_reflector_that_stays_not_ready_is_replaced_without_restarting_the_oth
 
     lab.rewrite("nodes.yaml", change)
     eventually(lambda: len(reflectors(lab)) == 2 and lost not in reflectors(lab))
-    eventually(lambda: everything_is_routed(lab), timeout=20)
+    eventually(lambda: everything_is_routed(lab))
     assert lab.uptimes(one)[kept] >= before[kept]

@@ -56,4 +56,4 @@ def test_sessions_and_packets_survive_a_cut_in_the_underlay(lab: Lab) -> None:
     eventually(lambda: lab.pings("node1", pod("node2")))
     assert lab.uptimes("node1")["node2"] >= before["node2"]
     lab.run("router1", "ip", "link", "set", "eth2", "up")
-    eventually(lambda: lab.kernel("router1").get(pods("node2")) == {"10.0.12.2"}, timeout=20)
+    eventually(lambda: lab.kernel("router1").get(pods("node2")) == {"10.0.12.2"})

@@ -136,8 +136,8 @@ def test_an_agent_that_is_killed_breaks_nothing(lab: Lab) -> None:
 def test_a_node_without_an_endpoint_announces_a_local_service_no_longer_and_nothing_is_lost(lab: Lab) -> None:
     assert set(fetched(lab, 12)) <= set(NODES)
     with_endpoint(lab, "web", "node1", None)
-    eventually(lambda: announcing(lab, "tor1", WEB) == {"node2", "node3"}, 20)
-    eventually(lambda: announcing(lab, "tor2", WEB) == {"node2", "node3"}, 20)
+    eventually(lambda: announcing(lab, "tor1", WEB) == {"node2", "node3"})
+    eventually(lambda: announcing(lab, "tor2", WEB) == {"node2", "node3"})
     assert announcing(lab, "tor1", FLOWS) == set(NODES)
     assert set(fetched(lab, 12)) <= {"node2", "node3"}
 
@@ -162,10 +162,10 @@ def test_a_rolling_update_of_a_local_service_loses_next_to_nothing(lab: Lab) -> 
     try:
         for node in NODES:
             with_endpoint(lab, "web", node, LEAVING)
-            eventually(lambda: announcing(lab, "tor1", WEB) == set(NODES) - {node}, 20)  # noqa: B023 - called here
+            eventually(lambda: announcing(lab, "tor1", WEB) == set(NODES) - {node})  # noqa: B023 - called here
             with_endpoint(lab, "web", node, None)
             with_endpoint(lab, "web", node, READY)
-            eventually(lambda: announcing(lab, "tor1", WEB) == set(NODES), 20)
+            eventually(lambda: announcing(lab, "tor1", WEB) == set(NODES))
         output, _ = process.communicate(timeout=120)
     finally:
         process.kill()

@@ -61,7 +61,7 @@ class Scene:
         before = self.agent.log.read_text().count("settings read again")
         self.settings.write_text(f"announce-hold-down: {time}\n")
         self.agent.send_signal(signal.SIGHUP)
-        eventually(lambda: self.agent.log.read_text().count("settings read again") > before, 20)
+        eventually(lambda: self.agent.log.read_text().count("settings read again") > before)
 
     def birdctl(self, *words: str) -> subprocess.CompletedProcess[str]:
         places = {"runtime-dir": self.agent.run, "bird-socket": self.agent.bird.socket}
@@ -85,8 +85,8 @@ class Scene:
     def repair(self) -> None:
         """The agent looks at the kernel afresh, and all is well again."""
         self.agent.send_signal(signal.SIGHUP)
-        eventually(lambda: {each["state"] for each in self.items().values()} == {"ok"}, 20)
-        eventually(lambda: "was sent it" in self.explained(), 20)
+        eventually(lambda: {each["state"] for each in self.items().values()} == {"ok"})
+        eventually(lambda: "was sent it" in self.explained())
 
     def announced(self) -> bool:
         return any(str(each.prefix) == f"{VIP}/32" for each in self.agent.backend.routes(table="master4"))
@@ -224,7 +224,7 @@ def test_why_an_address_is_not_announced_is_said_exactly(scene: Scene) -> None:
     pods = scene.world.pods.values()
     scene.hold_down("1h")
     scene.manifests.write(*endpoints("web", pods, conditions={pod.name: {"ready": False} for pod in pods}))
-    eventually(lambda: not scene.announced(), 20)
+    eventually(lambda: not scene.announced())
     found = scene.explained()
     assert f"{VIP} is not announced: no endpoint is ready" in found
     assert "4 not ready" in found
@@ -232,7 +232,7 @@ def test_why_an_address_is_not_announced_is_said_exactly(scene: Scene) -> None:
     converged(scene.agent)
     assert "it was withdrawn a moment ago, and may be announced again in" in scene.explained()
     scene.hold_down("0")
-    eventually(lambda: "was sent it" in scene.explained(), 20)
+    eventually(lambda: "was sent it" in scene.explained())
 
 
 def test_without_an_agent_the_kernel_is_shown_without_names(scene: Scene) -> None:

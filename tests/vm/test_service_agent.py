@@ -231,7 +231,7 @@ def routed(scene: Scene) -> Scene:
     scene.manifests.write(PEER)
     scene.agent.start_bird()
     scene.agent.start_agent(*ANNOUNCING)
-    eventually(lambda: announced(scene), 20)
+    eventually(lambda: announced(scene))
     converged(scene.agent)  # the next agent undoes what was not confirmed
     next_hops = {str(each.prefix) for each in scene.agent.backend.routes(table="igp4")}
     assert f"{VIP}/32" not in next_hops, "the device of VIPs is no way to anywhere"
@@ -310,7 +310,7 @@ def test_without_ipvs_pods_are_routed_and_services_are_not_announced(routed: Sce
     routed.agent.kill_agent()
     flags = ("--advertise-cluster-ip", "--announce-hold-down=0", "--ready-sessions=0")
     routed.agent.start_agent(*flags, f"--excluded-cidrs={VIP}/32")
-    eventually(lambda: not announced(routed), 20)
+    eventually(lambda: not announced(routed))
 
 
 def test_a_proxy_that_refuses_to_begin_does_not_keep_routing_from_it(scene: Scene) -> None:
@@ -320,7 +320,7 @@ def test_a_proxy_that_refuses_to_begin_does_not_keep_routing_from_it(scene: Scen
     scene.manifests.write(PEER)
     scene.agent.start_bird()
     scene.agent.start_agent("--ready-sessions=0")
-    eventually(lambda: scene.agent.status().get("bird", {}).get("configDigest"), 20)
+    eventually(lambda: scene.agent.status().get("bird", {}).get("configDigest"))
     assert "would remove all" in scene.agent.error()
 
 

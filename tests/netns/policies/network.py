@@ -96,7 +96,7 @@ class Network:
             for place in self.places.values():
                 self._start_prober(place, stack)
             for family in (0, 1):
-                eventually(partial(self._is_open, family), 20)
+                eventually(partial(self._is_open, family))
             self._stack = stack.pop_all()
         return self
 

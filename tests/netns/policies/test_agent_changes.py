@@ -252,7 +252,7 @@ def test_an_agent_killed_anywhere_in_a_change_opens_and_closes_nothing_else(clus
             agent.stop_after(chance.uniform(0.0, 0.06))
             assert is_open(cluster, "shop/b", "shop/a")
             agent.start()
-            eventually(lambda: agent.status().get("lastSync"), 20)
+            eventually(lambda: agent.status().get("lastSync"))
     assert cluster.wrong(lambda c: c.target != "shop/a" or c.source == "shop/b") == []
 
 

@@ -68,7 +68,7 @@ def test_an_agent_that_may_not_switch_it_on_says_what_to_do(space: Namespace, tm
 
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
-            (problem,) = eventually(problems, 20)
+            (problem,) = eventually(problems)
             assert problem == (
                 "Node n1: net.bridge.bridge-nf-call-iptables is 0: no policy between pods on cni0"
                 " (on the node: sysctl -w net.bridge.bridge-nf-call-iptables=1)"

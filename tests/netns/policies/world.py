@@ -139,8 +139,8 @@ class Agent:
 
     def sync(self) -> None:
         """Waits until everything written so far is in the kernel."""
-        eventually(lambda: self.status().get("lastSync"), 20)
-        eventually(lambda: ask(self.run, "sync", timeout=10)["converged"], 20)  # not while it reads its settings
+        eventually(lambda: self.status().get("lastSync"))
+        eventually(lambda: ask(self.run, "sync", timeout=10)["converged"])  # not while it reads its settings
 
 
 class World:

@@ -229,7 +229,7 @@ def _record_recovery(subject: Bird, into: Path) -> None:
     subject.start(None, "-R")
     for name in ("status", "protocols-all"):
         (into / f"{name}-recovering.txt").write_bytes(raw(subject, READS[name]))
-    waiting = eventually(lambda: _waiting(raw(subject, "show protocols all")), 20, pause=0.001)
+    waiting = eventually(lambda: _waiting(raw(subject, "show protocols all")), pause=0.001)
     (into / "protocols-all-waiting.txt").write_bytes(waiting)
 
 

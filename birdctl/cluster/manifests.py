@@ -26,6 +26,9 @@ ALL_TYPES = tuple(KINDS.values())
 SETTLED = 0.01
 """Seconds after its last change that a file counts as written."""
 
+READINGS = 5
+"""Times that the folder is read at most until nothing in it was moved meanwhile."""
+
 Signature = tuple[int, int, int]
 
 _UNREAD: Signature = (0, 0, 0)
@@ -38,6 +41,18 @@ class File:
     signature: Signature
     objects: tuple[Object, ...] = ()
     rejected: tuple[Rejected, ...] = ()
+
+
+_MISSING = File(_UNREAD)
+"""What was listed and is not there: moved meanwhile, or a link to nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The manifests below a folder, relative to it, whether a link leads to each, and the folders they lie in."""
+
+    names: dict[str, bool]
+    folders: set[tuple[int, int]]
 
 
 class Manifests:
@@ -53,13 +68,19 @@ class Manifests:
         """The complete list of every kind, and under Object the errors of unrecognisable texts.
 
         A file that was read before is left at that while it is in `keep` or has changed only just now, for it may be
-        half written; `unsettled` says whether there was one of the latter. Raises Unavailable when the folder is gone.
+        half written; `unsettled` says whether there was one of the latter. A file that was moved while the folder was
+        read is not taken for a removed one. Raises Unavailable when the folder is gone.
         """
         self.unsettled = False
-        names = _names(self.path)
-        self._linked = tuple(name for name, linked in names.items() if linked)
-        self._files = {name: self._read(name, keep) for name in sorted(names)}
-        return _lists(self._files)
+        listing = _listing(self.path)
+        for _ in range(READINGS):
+            files = {name: self._read(name, keep) for name in sorted(listing.names)}
+            before, listing = listing, _listing(self.path)
+            if listing == before and _MISSING not in files.values():
+                break
+        self._linked = tuple(name for name, linked in listing.names.items() if linked)
+        self._files = files
+        return _lists(files)
 
     def forget(self) -> None:
         """Read everything afresh next time, whatever the files' times say."""
@@ -83,7 +104,7 @@ class Manifests:
                 return known
             return _completed(File(signature, *decode_text(Path(path).read_bytes(), name)), known)
         except FileNotFoundError:
-            return File(_UNREAD)
+            return _MISSING
         except OSError as error:
             problem = InputError(name, "", error.strerror or str(error))
             return _completed(File(_UNREAD, (), (Rejected(Object, name, problem),)), known)
@@ -109,14 +130,15 @@ def _completed(file: File, before: File | None) -> File:
     )
 
 
-def _names(path: Path) -> dict[str, bool]:
-    """The manifests below `path`, relative to it, and whether a link leads to each. Each folder is visited once."""
+def _listing(path: Path) -> Listing:
     if not path.is_dir():
         raise Unavailable(f"manifest folder {path}: no such folder")
-    return dict(_walk(path, "", linked=False, visited=set()))
+    visited: set[tuple[int, int]] = set()
+    return Listing(dict(_walk(path, "", linked=False, visited=visited)), visited)
 
 
 def _walk(path: Path, below: str, *, linked: bool, visited: set[tuple[int, int]]) -> Iterator[tuple[str, bool]]:
+    """Each manifest and whether a link leads to it. Each folder is visited once."""
     try:
         status = path.stat()
         if (status.st_dev, status.st_ino) in visited:

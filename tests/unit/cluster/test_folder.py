@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from birdctl.cluster.decode import decode_text
 from birdctl.cluster.events import Event
 from birdctl.cluster.folder import FolderSource, load_folder
 from birdctl.cluster.manifests import ALL_TYPES, Manifests
@@ -125,6 +126,79 @@ class TestReading:
         cluster = load_folder(folder)
         assert set(cluster.objects(Node)) == {"n1", "n2", "n4"}
         assert set(cluster.errors) == {("Node", "n3"), ("Object", "n2.yaml line 17")}
+
+
+class TestMovingMeanwhile:
+    """What is moved after the folder was listed and before its last file was read has not been removed."""
+
+    @pytest.fixture
+    def while_reading(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+        """Called with what to do while the first files are read, one act for each."""
+        (folder / "n2.yaml").write_text(node("n2"))
+
+        def set_up(*acts: Callable[[], object]) -> None:
+            waiting = list(acts)
+
+            def decode(text: bytes, name: str) -> object:
+                if waiting:
+                    waiting.pop(0)()
+                return decode_text(text, name)
+
+            monkeypatch.setattr("birdctl.cluster.manifests.decode_text", decode)
+
+        return set_up
+
+    def test_a_folder_is_gone_not_empty(self, folder: Path, while_reading):
+        while_reading(lambda: folder.rename(folder.with_name("away")))
+        with pytest.raises(Unavailable, match="no such folder"):
+            Manifests(folder).read()
+
+    def test_a_folder_is_read_whole_or_the_one_in_its_place(self, folder: Path, while_reading):
+        other = folder.with_name("other")
+        other.mkdir()
+        for name in ("n1", "n2"):
+            (other / f"{name}.yaml").write_text(node(name, "10.9.0.0/24"))
+
+        def exchange() -> None:
+            folder.rename(folder.with_name("away"))
+            other.rename(folder)
+
+        while_reading(exchange)
+        found = Manifests(folder).read()[Node].objects
+        assert {each.name: each.spec.pod_cidr for each in found} == {"n1": "10.9.0.0/24", "n2": "10.9.0.0/24"}
+
+    def test_a_renamed_file_counts_under_its_new_name(self, folder: Path, while_reading):
+        while_reading(lambda: (folder / "n2.yaml").rename(folder / "a.yaml"))
+        assert {each.name for each in Manifests(folder).read()[Node].objects} == {"n1", "n2"}
+
+    def test_a_file_that_was_away_for_a_moment_counts(self, folder: Path, while_reading):
+        (folder / "n3.yaml").write_text(node("n3"))
+        away = folder.with_name("away")
+        while_reading(lambda: (folder / "n2.yaml").rename(away), lambda: away.rename(folder / "n2.yaml"))
+        assert {each.name for each in Manifests(folder).read()[Node].objects} == {"n1", "n2", "n3"}
+
+    def test_a_link_to_nothing_costs_nothing_else(self, folder: Path):
+        (folder / "n2.yaml").symlink_to("nothing.yaml")
+        assert {each.name for each in Manifests(folder).read()[Node].objects} == {"n1"}
+
+    def test_a_file_moved_to_another_folder_counts_there(self, folder: Path, while_reading):
+        (folder / "below").mkdir()
+        while_reading(lambda: (folder / "n2.yaml").rename(folder / "below/n2.yaml"))
+        assert {each.name for each in Manifests(folder).read()[Node].objects} == {"n1", "n2"}
+
+    def test_a_removed_file_is_gone(self, folder: Path, while_reading):
+        while_reading((folder / "n2.yaml").unlink)
+        assert {each.name for each in Manifests(folder).read()[Node].objects} == {"n1"}
+
+    def test_a_folder_that_never_rests_is_taken_as_it_is(self, folder: Path, monkeypatch: pytest.MonkeyPatch):
+        numbers = iter(range(1000))
+
+        def decode(text: bytes, name: str) -> object:
+            (folder / f"x{next(numbers)}.json").write_text("{}")
+            return decode_text(text, name)
+
+        monkeypatch.setattr("birdctl.cluster.manifests.decode_text", decode)
+        assert {each.name for each in Manifests(folder).read()[Node].objects} == {"n1"}
 
 
 class TestWatching:

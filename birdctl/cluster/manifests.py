@@ -43,10 +43,6 @@ class File:
     rejected: tuple[Rejected, ...] = ()
 
 
-_MISSING = File(_UNREAD)
-"""What was listed and is not there: moved meanwhile, or a link to nothing."""
-
-
 @dataclass(frozen=True, slots=True)
 class Listing:
     """The manifests below a folder, relative to it, whether a link leads to each, and the folders they lie in."""
@@ -74,13 +70,13 @@ class Manifests:
         self.unsettled = False
         listing = _listing(self.path)
         for _ in range(READINGS):
-            files = {name: self._read(name, keep) for name in sorted(listing.names)}
+            found = {name: file for name in sorted(listing.names) if (file := self._read(name, keep))}
             before, listing = listing, _listing(self.path)
-            if listing == before and _MISSING not in files.values():
+            if listing == before and found.keys() == before.names.keys():
                 break
         self._linked = tuple(name for name, linked in listing.names.items() if linked)
-        self._files = files
-        return _lists(files)
+        self._files = found
+        return _lists(found)
 
     def forget(self) -> None:
         """Read everything afresh next time, whatever the files' times say."""
@@ -92,7 +88,8 @@ class Manifests:
         targets = {str((self.path / name).resolve().parent) for name in self._linked}
         return frozenset(target for target in targets if target != root and not target.startswith(root + os.sep))
 
-    def _read(self, name: str, keep: frozenset[str]) -> File:
+    def _read(self, name: str, keep: frozenset[str]) -> File | None:
+        """What the file says, nothing if it is a link to nothing; None when it is no longer there."""
         known = self._files.get(name)
         if known and name in keep:
             return known
@@ -104,7 +101,7 @@ class Manifests:
                 return known
             return _completed(File(signature, *decode_text(Path(path).read_bytes(), name)), known)
         except FileNotFoundError:
-            return _MISSING
+            return File(_UNREAD) if Path(path).is_symlink() else None
         except OSError as error:
             problem = InputError(name, "", error.strerror or str(error))
             return _completed(File(_UNREAD, (), (Rejected(Object, name, problem),)), known)

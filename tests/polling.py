@@ -12,8 +12,7 @@ T = TypeVar("T")
 def eventually(predicate: Callable[[], T], timeout: float = 20.0, *, pause: float = 0.01) -> T:
     """The first true value of `predicate`; fails the test when there is none within `timeout` seconds.
 
-    Unless it says otherwise that is before an agent would look, or give up, unasked: after thirty seconds.
-
+    The default is less than the thirty seconds after which an agent looks, or gives up, unasked.
     An AssertionError of the predicate counts as "not yet", and is the message in the end.
     """
     deadline = time.monotonic() + timeout

@@ -85,7 +85,7 @@ class Manifests:
     def linked_folders(self) -> frozenset[str]:
         """Folders outside of this one that hold files read through links."""
         root = os.path.realpath(self.path)
-        targets = {str((self.path / name).resolve().parent) for name in self._linked}
+        targets = {str(Path(os.path.realpath(self.path / name)).parent) for name in self._linked}
         return frozenset(target for target in targets if target != root and not target.startswith(root + os.sep))
 
     def _read(self, name: str, keep: frozenset[str]) -> File | None:
@@ -150,10 +150,17 @@ def _walk(path: Path, below: str, *, linked: bool, visited: set[tuple[int, int]]
         if entry.name.startswith("."):
             continue
         through_link = linked or entry.is_symlink()
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _walk(path / entry.name, f"{below}{entry.name}/", linked=through_link, visited=visited)
         elif entry.name.endswith(SUFFIXES):
             yield below + entry.name, through_link
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads nowhere is a file that cannot be read
+        return False
 
 
 def _lists(files: dict[str, File]) -> dict[type[Object], Replaced]:

@@ -94,6 +94,14 @@ class TestReading:
         (folder / "again").symlink_to(folder)
         assert not load_folder(folder).errors
 
+    def test_a_link_to_itself_costs_nothing_else(self, folder: Path):
+        (folder / "n2.yaml").symlink_to("n2.yaml")
+        manifests = Manifests(folder)
+        found = manifests.read()
+        assert {each.name for each in found[Node].objects} == {"n1"}
+        assert [str(each) for each in found[Object].errors.values()] == ["n2.yaml: Too many levels of symbolic links"]
+        assert manifests.linked_folders() == frozenset()
+
     def test_a_folder_that_is_not_there_is_not_an_empty_one(self, tmp_path: Path):
         with pytest.raises(Unavailable, match="no such folder"):
             load_folder(tmp_path / "nowhere")
